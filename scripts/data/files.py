@@ -1,0 +1,61 @@
+"""Writing files so that a crash leaves the old one or the new one, and others cannot read the hospital's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PRIVATE = 0o600
+SHARED = 0o644
+
+
+def write_atomic(path: str | Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Replace a file at once: write beside it, flush to the disk, rename.
+
+    Args:
+        path: the file.
+        content: its bytes.
+        mode: its permissions; the hospital's files are 0600.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(beside, path)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON with sorted keys, one byte string for one value."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A table with a header; lines end in a line feed."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def make_private_folder(path: str | Path) -> Path:
+    """Make a folder that only its owner can enter, or check that it is one.
+
+    Raises:
+        ValueError: when the folder exists and others can read or enter it.
+    """
+    path = Path(path)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError(f"The hospital folder {str(path)!r} can be read by other users: chmod 700 it.")
+    return path

@@ -1,0 +1,131 @@
+"""The recipe of a release: every choice that made its surrogates, checked before any image is read."""
+
+from __future__ import annotations
+
+import math
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+from fesf.scripts.data.flags import flag
+from fesf.transforms.checks import check_alpha, check_beta
+
+BIT_DEPTHS = (8, 16)
+BAD_ROW_RULES = ("stop", "quarantine")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the hospital chose for one release. It stays in the hospital: the store holds a commitment to it only.
+
+    Args:
+        release_id: name of the release: letters, digits, ``. _ -``. The ids in the store depend on it.
+        alpha: half-width of the low-frequency band as a share of each axis, in [0, 0.5].
+        beta: the plaintext's share of the amplitude, in [0, 1].
+        image_size: two or three lengths, at least 8, axes as MONAI's LoadImage gives them.
+        intensity_range: lowest and highest intensity that become 0 and 1; None divides integers by their dtype's
+            maximum.
+        bit_depth: 8 or 16 bits a pixel in the store's files.
+        fractions: shares of the patients for training, validation and test.
+        disclose_patients: whether the store says which images belong to one (pseudonymous) patient.
+        hold_out_labels: whether the test labels stay in the hospital.
+        on_bad_row: "stop" at a row that cannot be used, or "quarantine" it and go on.
+        seed: draws the host and the splits.
+
+    Raises:
+        ValueError: naming the value and what it may be.
+    """
+
+    release_id: str
+    alpha: float = 0.1
+    beta: float = 0.5
+    image_size: Sequence[int] = (64, 64)
+    intensity_range: Sequence[float] | None = None
+    bit_depth: int = 8
+    fractions: Sequence[float] = (0.7, 0.1, 0.2)
+    disclose_patients: bool = False
+    hold_out_labels: bool = False
+    on_bad_row: str = "stop"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", str(self.release_id)):
+            raise ValueError(f"release_id={self.release_id!r}: use up to 64 letters, digits, dots, '_' and '-'.")
+        object.__setattr__(self, "release_id", str(self.release_id))
+        object.__setattr__(self, "alpha", check_alpha(self.alpha))
+        object.__setattr__(self, "beta", check_beta(self.beta))
+        if isinstance(self.image_size, str) or not isinstance(self.image_size, Sequence):
+            raise ValueError(f"image_size={self.image_size!r}: give a list such as [64, 64].")
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        if len(self.image_size) not in (2, 3) or not all(type(n) is int and n >= 8 for n in self.image_size):
+            raise ValueError(
+                f"image_size={list(self.image_size)}: give two or three whole lengths of at least 8, such as [64, 64]."
+            )
+        if self.intensity_range is not None:
+            object.__setattr__(self, "intensity_range", _interval(self.intensity_range))
+        _choice("bit_depth", self.bit_depth, BIT_DEPTHS)
+        _choice("on_bad_row", self.on_bad_row, BAD_ROW_RULES)
+        for name in ("disclose_patients", "hold_out_labels"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
+        if type(self.seed) is not int or self.seed < 0:
+            raise ValueError(f"seed={self.seed!r}: give a whole number, 0 or more.")
+        shares = self.fractions
+        if (
+            isinstance(shares, str)
+            or not isinstance(shares, Sequence)
+            or len(shares) != 3
+            or abs(math.fsum(shares) - 1) > 1e-6
+            or min(shares) <= 0
+        ):
+            raise ValueError(
+                f"fractions={shares!r}: give three positive shares that sum to 1, such as [0.7, 0.1, 0.2]."
+            )
+        object.__setattr__(self, "fractions", tuple(float(share) for share in shares))
+
+    @property
+    def spatial_size(self) -> tuple[int, ...]:
+        """The image size as a tuple."""
+        return tuple(self.image_size)
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """How the store's files hold an image: PNG for 2D, NIfTI for 3D."""
+        return {"type": "png" if len(self.image_size) == 2 else "nifti", "bits": self.bit_depth}
+
+    def document(self, host_sha256: str, secret: str, outcome: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of ``release.json``.
+
+        Args:
+            host_sha256: digest of the host's file.
+            secret: "demo" or "own": whose the secret was, never the secret.
+            outcome: counts, the clipped share and the result of the phase check.
+        """
+        rule = "dtype maximum" if self.intensity_range is None else list(self.intensity_range)
+        chosen = {name: value for name, value in asdict(self).items() if name != "intensity_range"}
+        passes = {"stage": "synthetic", "second_alpha": None, "second_beta": None, "generator_sha256": None}
+        software = {name: version(name) for name in ("fesf", "monai", "torch", "numpy", "pillow", "nibabel")}
+        return {
+            **chosen,
+            **passes,
+            "intensity_rule": {"scale": rule, "colour": "ITU-R BT.601 luma", "resize": "area", "clip": [0, 1]},
+            "encoding": self.encoding,
+            "host_sha256": host_sha256,
+            "secret": secret,
+            "software": software | {"python": platform.python_version()},
+            **outcome,
+        }
+
+
+def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: choose {' or '.join(map(str, allowed))}.")
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    numbers = isinstance(value, Sequence) and all(isinstance(n, int | float) and math.isfinite(n) for n in value)
+    if not numbers or len(value) != 2 or not value[0] < value[1]:
+        raise ValueError(f"intensity_range={value!r}: give the lowest and the highest intensity, such as [0, 4095].")
+    return float(value[0]), float(value[1])

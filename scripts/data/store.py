@@ -1,0 +1,246 @@
+"""The surrogate store: its format, and the analyst's side of reading it.
+
+A store is all that crosses from the hospital to anybody else. It holds ``manifest.json`` (format, encoding and the
+digest of every file), ``dataset.json`` (a MONAI datalist) and ``images/``. Nothing here needs the hospital's code.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from PIL import Image
+
+FORMAT = "fesf-surrogate-store"
+VERSION = 1
+MANIFEST, DATASET, IMAGES = "manifest.json", "dataset.json", "images"
+SECTIONS = ("training", "validation", "test")
+SUFFIXES = {"png": ".png", "nifti": ".nii.gz"}
+
+
+class StoreError(ValueError):
+    """A store, or a file that claims to come from one, is not what its manifest says."""
+
+
+@lru_cache(maxsize=8)
+def _read_json(path: str, changed_ns: int) -> Any:  # a store's modification times are all equal: ask for the change
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _load_json(store: str | Path, name: str) -> Any:
+    path = Path(store) / name
+    if not path.is_file():
+        raise StoreError(
+            f"{str(store)!r} is not a surrogate store: it has no {name}. Point dataset_dir at the folder that hide.json"
+            " published; a folder ending in '.partial' is an unfinished run."
+        )
+    return _read_json(str(path), path.stat().st_ctime_ns)
+
+
+def load_manifest(store: str | Path) -> dict[str, Any]:
+    """The store's manifest.
+
+    Args:
+        store: folder of the store.
+
+    Raises:
+        StoreError: when the folder has no manifest, or one of another format or version.
+    """
+    manifest: dict[str, Any] = _load_json(store, MANIFEST)
+    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        raise StoreError(
+            f"The manifest says format {manifest.get('format')!r}, version {manifest.get('version')!r}; "
+            f"this release of fesf reads {FORMAT!r}, version {VERSION}."
+        )
+    return manifest
+
+
+def _load_dataset(store: str | Path) -> dict[str, Any]:
+    listed = load_manifest(store)["files"].get(DATASET, {})
+    dataset: dict[str, Any] = _load_json(store, DATASET)
+    if hashlib.sha256((Path(store) / DATASET).read_bytes()).hexdigest() != listed.get("sha256"):
+        raise StoreError(f"{DATASET!r} differs from its digest in the manifest: it was changed after publication.")
+    return dataset
+
+
+def class_names(store: str | Path) -> list[str]:
+    """Names of the classes; a label of the datalist is an index into this list.
+
+    Args:
+        store: folder of the store.
+
+    Raises:
+        StoreError: when the folder is not a store.
+    """
+    return list(_load_dataset(store)["class_names"])
+
+
+def load_datalist(store: str | Path | None, section: str = "training", image: str | Path | None = None) -> list[dict]:
+    """Items of one section of a store, as a MONAI dataset takes them.
+
+    Args:
+        store: folder of the store; may be None when ``image`` is given.
+        section: "training", "validation", "test", or "all" for the three in this order.
+        image: a single image file instead of a section.
+
+    Returns:
+        One dict an image: "image" (path), "id" (32 hex digits), and where the store discloses them "label" (class
+        index) and "patient" (keyed pseudonym).
+
+    Raises:
+        StoreError: when the folder is not a store.
+        ValueError: when the section is unknown or empty.
+    """
+    if image is not None:
+        return [{"image": str(image), "id": _stem(str(image))}]
+    if store is None:
+        raise ValueError("Neither a store nor an image was given: pass dataset_dir or image.")
+    if section not in (*SECTIONS, "all"):
+        raise ValueError(f"Unknown section {section!r}: choose one of {', '.join(SECTIONS)} or all.")
+    dataset = _load_dataset(store)
+    items = [
+        {**item, "image": str(Path(store) / item["image"]), "id": _stem(item["image"])}
+        for name in (SECTIONS if section == "all" else (section,))
+        for item in dataset.get(name, [])
+    ]
+    if not items:
+        raise ValueError(
+            f"The section {section!r} of the store is empty: hide more patients or choose another section."
+        )
+    return items
+
+
+def _stem(name: str) -> str:
+    return Path(name).name.split(".")[0]
+
+
+def class_weights(data: Sequence[Mapping[str, Any]], num_classes: int) -> torch.Tensor:
+    """Inverse class frequencies with mean 1, for a class-weighted loss.
+
+    Args:
+        data: items with an integer "label".
+        num_classes: number of classes.
+
+    Returns:
+        Tensor of shape (num_classes,), float32.
+
+    Raises:
+        ValueError: when an item has no label, a label lies outside [0, num_classes), or a class has no item.
+    """
+    labels = Counter(item.get("label") for item in data)
+    if None in labels:
+        raise ValueError(f"{labels[None]} training items have no label: training needs a label for each image.")
+    outside = sorted(label for label in labels if not 0 <= label < num_classes)
+    if outside:
+        raise ValueError(
+            f"Labels {outside} lie outside num_classes={num_classes}: set num_classes to the number of classes."
+        )
+    missing = [label for label in range(num_classes) if label not in labels]
+    if missing:
+        raise ValueError(f"Classes {missing} of num_classes={num_classes} have no training image.")
+    weights = torch.tensor([1.0 / labels[label] for label in range(num_classes)])
+    return weights / weights.mean()
+
+
+def encode_image(image: np.ndarray, encoding: Mapping[str, Any], spacing: Sequence[float] | None = None) -> bytes:
+    """One surrogate as the bytes of its file, the same bytes for the same values.
+
+    Args:
+        image: array (1, X, Y) or (1, X, Y, Z) in [0, 1], axes as MONAI's LoadImage gives them.
+        encoding: ``{"type": "png" | "nifti", "bits": 8 | 16}``; PNG takes 2D images only.
+        spacing: voxel size in mm for NIfTI, rounded to 0.1 mm: scanner geometry is a fingerprint. Origin and axes
+            are never written.
+    """
+    bits = int(encoding["bits"])
+    values = np.rint(image[0] * (2**bits - 1)).astype(f"uint{bits}")
+    buffer = io.BytesIO()
+    if encoding["type"] == "png":
+        Image.fromarray(np.ascontiguousarray(values.T)).save(buffer, format="PNG")  # LoadImage reads PNG transposed
+        return buffer.getvalue()
+    sizes = [max(round(float(size), 1), 0.1) for size in (spacing or (1.0,) * values.ndim)]
+    affine = np.diag([*sizes, *([1.0] * (4 - len(sizes)))])
+    # mtime=0: a gzip header would hold the time of writing.
+    return gzip.compress(nib.Nifti1Image(values, affine).to_bytes(), compresslevel=6, mtime=0)
+
+
+def decode_image(content: bytes, encoding: Mapping[str, Any]) -> MetaTensor:
+    """The inverse of :func:`encode_image`.
+
+    Returns:
+        MetaTensor (1, *spatial), float32 in [0, 1], with an affine and no other metadata.
+    """
+    if encoding["type"] == "png":
+        values = np.asarray(Image.open(io.BytesIO(content))).T
+        affine = torch.eye(4, dtype=torch.float64)
+    else:
+        volume = nib.Nifti1Image.from_bytes(gzip.decompress(content))
+        values, affine = np.asanyarray(volume.dataobj), torch.as_tensor(volume.affine)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise StoreError(f"Pixels are {values.dtype}; a surrogate is 8- or 16-bit grey.")
+    scaled = values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max)
+    return MetaTensor(torch.from_numpy(np.ascontiguousarray(scaled))[None], affine=affine)
+
+
+class LoadImageStored(MapTransform):
+    """Load surrogates, refusing any file that its store's manifest does not vouch for.
+
+    The name holds "LoadImage" because MONAI Deploy drops loaders by that name and feeds arrays instead.
+
+    Args:
+        keys: keys of the items that hold an image's path.
+        store: folder of the store; None reads single images that belong to none (no digest is checked then).
+        allow_missing_keys: do not raise when a key is missing.
+
+    Returns of a call:
+        The item with MetaTensors (1, *spatial), float32 in [0, 1]; metadata is the affine alone.
+
+    Raises:
+        StoreError: when the image is not in the manifest, its digest or size differs, or it is no surrogate's file.
+    """
+
+    def __init__(self, keys: KeysCollection, store: str | Path | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.images = None if store is None else os.path.abspath(Path(store) / IMAGES)
+        manifest = None if store is None else load_manifest(store)
+        self.encoding = None if manifest is None else manifest["encoding"]
+        # 10,000 images: hex digests as bytes halve the memory that every worker copies.
+        self.digests = {} if manifest is None else {k: bytes.fromhex(v["sha256"]) for k, v in manifest["files"].items()}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self._load(Path(item[key]))
+        return item
+
+    def _load(self, path: Path) -> MetaTensor:
+        name = f"{IMAGES}/{path.name}"
+        if self.images is not None and (name not in self.digests or os.path.abspath(path.parent) != self.images):
+            raise StoreError(f"{name!r} is not in the store's manifest: only published surrogates are read.")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(
+                f"{name!r} cannot be read ({error.strerror}): the store is incomplete, copy it again."
+            ) from None
+        if self.images is not None and hashlib.sha256(content).digest() != self.digests[name]:
+            raise StoreError(f"{name!r} differs from its digest in the manifest: it was changed after publication.")
+        encoding = self.encoding or {"type": "png" if path.suffix.lower() == ".png" else "nifti"}
+        try:
+            return decode_image(content, encoding)
+        except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+            raise StoreError(f"{name!r} is not a {encoding['type']} image ({type(error).__name__}).") from None

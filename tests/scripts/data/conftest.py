@@ -1,0 +1,55 @@
+"""A small cohort and host pool on the disk, made from smooth noise."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIZE = 24
+
+
+def smooth(seed: int, shape: tuple[int, ...] = (SIZE, SIZE)) -> np.ndarray:
+    """Noise with the falling spectrum of a photograph, in [0.1, 0.9]."""
+    rng = np.random.default_rng(seed)
+    grids = np.meshgrid(*(np.fft.fftfreq(n) * n for n in shape), indexing="ij")
+    radius = np.sqrt(sum(grid**2 for grid in grids)) + 1
+    image = np.fft.ifftn(np.fft.fftn(rng.normal(size=shape)) / radius**1.2).real
+    return 0.1 + 0.8 * (image - image.min()) / (image.max() - image.min())
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def make_cohort(tmp_path: Path) -> Callable[..., Path]:
+    """Write ``patients`` x 2 images, 3 hosts, a secret; returns the folder that holds cohort.csv."""
+
+    def make(patients: int = 12, name: str = "cohort", columns: dict[str, Callable[[int, int], str]] | None = None) -> Path:
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True)
+        (folder / "hosts").mkdir()
+        rows = []
+        for patient in range(patients):
+            for image in range(2):
+                file = f"images/SCHMIDT-{patient}-{image}.png"
+                write_png(folder / file, smooth(1000 + 2 * patient + image))
+                row = {"image": file, "label": ("no", "yes")[patient % 2], "patient": f"Anna Schmidt {patient}"}
+                rows.append(row | {key: value(patient, image) for key, value in (columns or {}).items()})
+        with open(folder / "cohort.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        for host in range(3):
+            write_png(folder / "hosts" / f"{host}.png", smooth(host))
+        secret = folder / "secret"
+        secret.write_text("a secret for the tests, 32 bytes and more\n")
+        secret.chmod(0o600)
+        return folder
+
+    return make

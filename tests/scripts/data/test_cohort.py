@@ -1,0 +1,159 @@
+"""Reading cohort.csv and its images: what is right is read right, what is wrong is named by its row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from fesf.scripts.data import cohort as module
+from fesf.scripts.data.cohort import CohortDataset, CohortError, CohortRow, LoadImageCohortd, read_cohort
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "cohort.csv"
+    path.write_text(text)
+    return path
+
+
+def test_rows_count_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
+    path = table(tmp_path, "\ufeffimage,label,patient,frame,sex\na.png,10,P1,,F\nb.nii,9,P2,3,M\nc.png,,P2,,M\n")
+    read = read_cohort(path)
+    assert read.rows[1] == CohortRow(3, "b.nii", "9", "P2", frame=3)
+    assert read.class_names == ["9", "10"]
+    assert read.item(read.rows[0]) == {
+        "image": str(tmp_path / "a.png"), "row": 2, "frame": None, "id": "row-2", "patient": "P1", "label": 1,
+    }  # fmt: skip
+    assert "label" not in read.item(read.rows[2])
+    assert read.labels_of_patients() == {"P1": {"10": 1}, "P2": {"9": 1, "": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,label\n", "header lacks patient"),
+        ("image,label,patient\n", "has no rows"),
+        ("image,label,patient\na.png,1,P\n,1,P\n", "Row 3 of the cohort has no image"),
+        ("image,label,patient\na.png,1,\n", "Row 2 of the cohort has no patient"),
+        ("image,label,patient\na.png,1,P,extra\n", "Row 2 of the cohort has more cells than the header"),
+        ("image,label,patient\na.png,1,P\na.png,0,P\n", "Rows 2 and 3 of the cohort name the same image"),
+        ("image,label,patient,split\na.png,1,P,train\n", "Row 2 of the cohort has split 'train'"),
+        ("image,label,patient,split\na.png,1,P,test\nb.png,1,P,training\n", "Rows 2 and 3 .* one patient in two splits"),
+        ("image,label,patient,split\na.png,1,P,test\nb.png,1,Q,\n", "Row 3 of the cohort has no split"),
+        ("image,label,patient,frame\na.png,1,P,last\n", "Row 2 of the cohort has frame 'last'"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CohortError, match=message):
+        read_cohort(table(tmp_path, text))
+
+
+def test_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="is not a file: pass the path of a cohort.csv"):
+        read_cohort(tmp_path / "none.csv")
+
+
+def test_datalist_follows_the_splits(tmp_path: Path) -> None:
+    path = table(tmp_path, "image,label,patient\na.png,x,P\nb.png,y,Q\nc.png,x,P\nd.png,,P\n")
+    splits = tmp_path / "splits.csv"
+    splits.write_text("patient,split\nP,training\nQ,test\n")
+    items = module.load_datalist(path, splits, "training")
+    assert [(item["row"], item["label"], item["id"]) for item in items] == [(2, 0, "row-2"), (4, 0, "row-4")]
+    assert module.class_names(path) == ["x", "y"]
+    with pytest.raises(CohortError, match="'validation' has no labelled image"):
+        module.load_datalist(path, splits, "validation")
+    with pytest.raises(ValueError, match="Unknown section 'train'"):
+        module.load_datalist(path, splits, "train")
+    splits.write_text("patient,split\nP,training\n")
+    with pytest.raises(CohortError, match="Row 3 of the cohort is of a patient without a split"):
+        module.load_datalist(path, splits, "training")
+
+
+def load(path: Path, size: tuple[int, ...], frame: int | None = None, **options: object) -> MetaTensor:
+    return LoadImageCohortd("image", size, **options)({"image": str(path), "row": 7, "frame": frame})["image"]
+
+
+def test_png_is_scaled_by_its_dtype_and_lies_as_loadimage_has_it(tmp_path: Path) -> None:
+    pixels = np.arange(12 * 8, dtype=np.uint8).reshape(12, 8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = load(tmp_path / "a.png", (8, 12))
+    np.testing.assert_allclose(image[0].numpy(), pixels.T / 255, atol=1e-7)
+    assert set(image.meta) == set(MetaTensor(torch.zeros(1)).meta)
+    assert image.applied_operations == []
+
+
+def test_16_bit_png_and_intensity_range(tmp_path: Path) -> None:
+    pixels = np.array([[0, 1000], [4095, 65535]], np.uint16).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_allclose(load(tmp_path / "a.png", (8, 8))[0].numpy(), pixels.T / 65535, atol=1e-7)
+    windowed = load(tmp_path / "a.png", (8, 8), intensity_range=(1000, 4095))[0].numpy()
+    np.testing.assert_allclose(windowed, np.clip((pixels.T - 1000.0) / 3095, 0, 1), atol=1e-6)
+
+
+def test_colour_becomes_luma_and_size_is_averaged(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 4), dtype=np.uint8)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    grey = (pixels[..., :3] @ np.array([0.299, 0.587, 0.114]) / 255).T
+    means = grey.reshape(8, 2, 8, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(load(tmp_path / "a.png", (8, 8))[0].numpy(), means, atol=1e-6)
+
+
+def test_volumes_turn_to_canonical_axes(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (8, 9, 10)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(values, np.diag([-2.0, 1.0, 3.0, 1.0])), tmp_path / "a.nii.gz")
+    image = load(tmp_path / "a.nii.gz", (8, 9, 10))
+    np.testing.assert_allclose(image[0].numpy(), values[::-1] / 255, atol=1e-7)
+    assert module.spacing(image) == (2.0, 1.0, 3.0)
+    frame = load(tmp_path / "a.nii.gz", (8, 9), frame=4)
+    np.testing.assert_allclose(frame[0].numpy(), values[..., 4] / 255, atol=1e-7)
+
+
+def test_itk_formats_are_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 4000, (9, 10)).astype(np.uint16)
+    itk.imwrite(itk.image_from_array(values), str(tmp_path / "a.mha"))
+    image = load(tmp_path / "a.mha", (10, 9), intensity_range=(0, 4095))
+    np.testing.assert_allclose(image[0].numpy(), values.T / 4095, atol=1e-6)
+
+
+def test_dicom_is_read(shared_data: Path) -> None:
+    image = load(shared_data / "dicom_pydicom_data" / "MR2_J2KR.dcm", (64, 64), intensity_range=(0, 4095))
+    assert image.shape == (1, 64, 64)
+    assert 0 < float(image.mean()) < 1
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (lambda p: None, {}, "its image does not exist"),
+        (lambda p: p.write_bytes(b"no image"), {}, r"cannot be read \(\w+\)"),
+        (lambda p: np.save(p, np.full((8, 8), np.nan, np.float32)), {}, "holds NaN or infinite"),
+        (lambda p: np.save(p, np.full((8, 8), 7.5, np.float32)), {}, r"span \[7.5, 7.5\], outside \[0, 1\]"),
+        (lambda p: np.save(p, np.zeros((8, 8, 8), np.float32)), {}, r"has 3 axes, image_size \[8, 8\] has 2"),
+        (lambda p: np.save(p, np.zeros((8, 8, 3), np.float32)), {"frame": 3}, "frame 3 is not one of"),
+    ],
+)
+def test_bad_images_are_named_by_row_only(tmp_path: Path, make: Callable, options: dict, message: str) -> None:
+    path = tmp_path / "Anna-Schmidt.npy"
+    make(path)
+    with pytest.raises(CohortError, match=f"^Row 7 of the cohort: .*{message}") as caught:
+        load(path, (8, 8), **options)
+    assert "Schmidt" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_dataset_turns_bad_rows_into_items(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 51, np.uint8)).save(tmp_path / "a.png")
+    rows = [CohortRow(2, "a.png", "x", "P"), CohortRow(3, "b.png", "x", "P")]
+    data = CohortDataset(rows, LoadImageCohortd("image", (8, 8)), tmp_path)
+    good, bad = data[0], data[1]
+    assert (good["index"], good["error"], good["spacing"].tolist()) == (0, "", [1.0, 1.0])
+    assert float(good["image"].mean()) == pytest.approx(0.2)
+    assert bad["error"].startswith("Row 3 of the cohort: its image does not exist")
+    assert bad["image"].shape == good["image"].shape

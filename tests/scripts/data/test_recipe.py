@@ -1,0 +1,47 @@
+"""A recipe refuses every bad value by name, and documents what was chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fesf.scripts.data.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"release_id": "../x"}, r"release_id='../x'"),
+        ({"release_id": ""}, "release_id=''"),
+        ({"alpha": 0.7}, "alpha must be a number in .*got 0.7"),
+        ({"alpha": float("nan")}, "alpha must be .*got nan"),
+        ({"beta": "half"}, "beta must be .*got 'half'"),
+        ({"image_size": 64}, "image_size=64: give a list"),
+        ({"image_size": [64, 4]}, r"image_size=\[64, 4\]: give two or three whole lengths"),
+        ({"image_size": [64.0, 64]}, r"image_size=\[64.0, 64\]"),
+        ({"intensity_range": [5, 5]}, r"intensity_range=\[5, 5\]"),
+        ({"intensity_range": ["a", "b"]}, "intensity_range=.*give the lowest and the highest"),
+        ({"bit_depth": 12}, "bit_depth=12: choose 8 or 16"),
+        ({"on_bad_row": "skip"}, "on_bad_row='skip': choose stop or quarantine"),
+        ({"hold_out_labels": "yes"}, "hold_out_labels='yes': choose true or false"),
+        ({"seed": -1}, "seed=-1"),
+        ({"fractions": [0.5, 0.5]}, "fractions=.*three positive shares"),
+        ({"fractions": [0.8, 0.3, -0.1]}, "fractions=.*three positive shares"),
+    ],
+)
+def test_bad_values_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(**{"release_id": "r1", **values})
+
+
+def test_document_holds_the_choices_and_no_secret() -> None:
+    recipe = Recipe("r1", alpha=0, beta=1, image_size=[8, 9, 10], intensity_range=[0, 4095], disclose_patients="true")
+    document = recipe.document("ab" * 32, "own", {"images": 3})
+    assert document["alpha"] == 0.0
+    assert document["encoding"] == {"type": "nifti", "bits": 8}
+    assert document["intensity_rule"]["scale"] == [0.0, 4095.0]
+    assert document["disclose_patients"] is True
+    assert (document["stage"], document["generator_sha256"], document["images"]) == ("synthetic", None, 3)
+    assert document["software"]["monai"] == "1.6.1"
+    assert Recipe("r1").document("", "demo", {})["intensity_rule"]["scale"] == "dtype maximum"
