@@ -246,6 +246,8 @@ class LoadImageCohortd(MapTransform):
             if frame >= image.shape[-1] or image.ndim != len(self.spatial_size) + 2:
                 raise CohortError(f"frame {frame} is not one of its {tuple(image.shape[1:])} voxels' last axis.")
             image = image[..., frame]
+        elif image.ndim == len(self.spatial_size) + 2 and image.shape[-1] == 1:
+            image = image[..., 0]  # a DICOM file of one slice
         image = self._scale(image)
         if image.ndim != len(self.spatial_size) + 1:
             raise CohortError(

@@ -45,7 +45,10 @@ def test_rows_count_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
         ("image,label,patient\na.png,1,P,extra\n", "Row 2 of the cohort has more cells than the header"),
         ("image,label,patient\na.png,1,P\na.png,0,P\n", "Rows 2 and 3 of the cohort name the same image"),
         ("image,label,patient,split\na.png,1,P,train\n", "Row 2 of the cohort has split 'train'"),
-        ("image,label,patient,split\na.png,1,P,test\nb.png,1,P,training\n", "Rows 2 and 3 .* one patient in two splits"),
+        (
+            "image,label,patient,split\na.png,1,P,test\nb.png,1,P,training\n",
+            "Rows 2 and 3 .* one patient in two splits",
+        ),
         ("image,label,patient,split\na.png,1,P,test\nb.png,1,Q,\n", "Row 3 of the cohort has no split"),
         ("image,label,patient,frame\na.png,1,P,last\n", "Row 2 of the cohort has frame 'last'"),
     ],

@@ -24,7 +24,9 @@ def test_derived_key_follows_the_rfc() -> None:
 
 
 def test_keys_differ_by_purpose_release_and_secret() -> None:
-    made = {keys.derive_key(s, r, p) for s in (SECRET, SECRET[::-1]) for r in ("r1", "r2") for p in ("image", "patient")}
+    made = {
+        keys.derive_key(s, r, p) for s in (SECRET, SECRET[::-1]) for r in ("r1", "r2") for p in ("image", "patient")
+    }
     assert len(made) == 8
 
 

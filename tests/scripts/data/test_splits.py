@@ -13,9 +13,7 @@ from fesf.scripts.data.splits import assign_splits, read_splits
 
 def cohort(patients: int, seed: int = 0) -> dict[str, Counter[str]]:
     rng = np.random.default_rng(seed)
-    return {
-        f"p{i}": Counter({"a": int(rng.integers(1, 5)), "b": int(rng.integers(0, 3))}) for i in range(patients)
-    }
+    return {f"p{i}": Counter({"a": int(rng.integers(1, 5)), "b": int(rng.integers(0, 3))}) for i in range(patients)}
 
 
 @pytest.mark.parametrize("fractions", [(0.7, 0.1, 0.2), (0.34, 0.33, 0.33)])

@@ -1,8 +1,13 @@
-"""A small cohort and host pool on the disk, made from smooth noise."""
+"""Fixtures that several folders share: the real images, and a small cohort made from smooth noise."""
 
 from __future__ import annotations
 
 import csv
+import os
+
+# Before torch is imported: results are compared at one thread, and two workers of two threads each crawl on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +16,16 @@ import pytest
 from PIL import Image
 
 SIZE = 24
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real images; a test that needs them skips where they are absent."""
+    folder = Path(os.environ.get("FESF_SHARED", ROOT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the shared data: set FESF_SHARED to the folder that holds data/")
+    return folder
 
 
 def smooth(seed: int, shape: tuple[int, ...] = (SIZE, SIZE)) -> np.ndarray:
@@ -30,7 +45,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def make_cohort(tmp_path: Path) -> Callable[..., Path]:
     """Write ``patients`` x 2 images, 3 hosts, a secret; returns the folder that holds cohort.csv."""
 
-    def make(patients: int = 12, name: str = "cohort", columns: dict[str, Callable[[int, int], str]] | None = None) -> Path:
+    def make(
+        patients: int = 12, name: str = "cohort", columns: dict[str, Callable[[int, int], str]] | None = None
+    ) -> Path:
         folder = tmp_path / name
         (folder / "images").mkdir(parents=True)
         (folder / "hosts").mkdir()
