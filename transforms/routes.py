@@ -2,8 +2,8 @@
 
 ``FourierBand`` transforms axis by axis and drops what lies outside the band as soon as it can: the next axis then has
 fewer lines to transform. On the way back it puts the host's own values in their place, so that the host costs no pass
-of its own. ``MatrixBand`` multiplies with thin cosine and sine tables, in real arithmetic only (it exports to ONNX and
-TorchScript as it is), which wins where the band has few frequencies.
+of its own. ``MatrixBand`` multiplies with thin cosine and sine tables, in real arithmetic only (it traces without
+complex numbers), which wins where the band has few frequencies.
 
 Both have the same three methods: ``make`` from a host and its half spectrum in float64, ``embed`` for a plaintext, and
 ``to`` another device or dtype.
