@@ -3,7 +3,10 @@
 from setuptools import find_packages, setup
 
 PARTS = ("transforms", "networks", "scripts")
-folders = ["bundle", *(folder for part in PARTS for folder in (part, *(f"{part}.{sub}" for sub in find_packages(part))))]
+folders = [
+    "bundle",
+    *(folder for part in PARTS for folder in (part, *(f"{part}.{sub}" for sub in find_packages(part)))),
+]
 setup(
     packages=[f"fesf.{folder}" for folder in folders],
     package_dir={f"fesf.{folder}": folder.replace(".", "/") for folder in folders},
