@@ -133,7 +133,7 @@ def _time_epochs(trainer: Engine) -> list[float]:
         started[0] = time.perf_counter()
 
     def end(engine: Engine) -> None:
-        if engine.state.iteration % engine.state.epoch_length == 0:
+        if engine.state.iteration % (engine.state.epoch_length or 1) == 0:
             epochs.append(time.perf_counter() - started[0])
 
     trainer.add_event_handler(Events.EPOCH_STARTED, begin)

@@ -241,7 +241,7 @@ class LoadImageCohortd(MapTransform):
 
     def prepare(self, path: str, frame: int | None = None) -> MetaTensor:
         """Read one file without a row's name; ``HostPool`` reads hosts the same way."""
-        image = load_image(path, scale=self.intensity_range is None)
+        image: Any = load_image(path, scale=self.intensity_range is None)
         if frame is not None:
             if frame >= image.shape[-1] or image.ndim != len(self.spatial_size) + 2:
                 raise CohortError(f"frame {frame} is not one of its {tuple(image.shape[1:])} voxels' last axis.")
@@ -305,7 +305,7 @@ class CohortDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.data[index]
-        item = {"image": str(self.folder / row.image), "row": row.row, "frame": row.frame}
+        item: dict[Hashable, Any] = {"image": str(self.folder / row.image), "row": row.row, "frame": row.frame}
         try:
             image = self.transform(item)["image"]
         except CohortError as error:

@@ -71,8 +71,8 @@ class Journal:
         changed = sorted(name for name, value in settings.items() if held[name] != value)
         if changed:
             raise ValueError(
-                f"The hospital folder holds an unfinished run with another {' and '.join(changed)}: run it again with the"
-                " same values, or delete journal.jsonl there and the store's .partial folder to begin anew."
+                f"The hospital folder holds an unfinished run with another {' and '.join(changed)}: run it again with"
+                " the same values, or delete journal.jsonl there and the store's .partial folder to begin anew."
             )
 
     def append(self, record: Written) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,19 @@ def provenance(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, An
         "command": command,
         "commit": commit(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "memory_gib": _memory()},
-        "software": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "software": versions(packages),
     }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of Python and distributions; "not installed" for a missing one, as fesf is in a vendored bundle."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def commit() -> str:

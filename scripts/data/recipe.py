@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 from fesf.scripts.data.flags import flag
+from fesf.scripts.data.provenance import versions
 from fesf.transforms.checks import check_alpha, check_beta
 
 BIT_DEPTHS = (8, 16)
@@ -106,7 +105,6 @@ class Recipe:
         rule = "dtype maximum" if self.intensity_range is None else list(self.intensity_range)
         chosen = {name: value for name, value in asdict(self).items() if name != "intensity_range"}
         passes = {"stage": "synthetic", "second_alpha": None, "second_beta": None, "generator_sha256": None}
-        software = {name: version(name) for name in ("fesf", "monai", "torch", "numpy", "pillow", "nibabel")}
         return {
             **chosen,
             **passes,
@@ -114,7 +112,7 @@ class Recipe:
             "encoding": self.encoding,
             "host_sha256": host_sha256,
             "secret": secret,
-            "software": software | {"python": platform.python_version()},
+            "software": versions(("fesf", "monai", "torch", "numpy", "pillow", "nibabel")),
             **outcome,
         }
 

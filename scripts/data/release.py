@@ -149,8 +149,8 @@ class Release:
             raise CohortError(
                 f"Row {row.row} of the cohort: its surrogate failed the phase check (coherence with the host "
                 f"{check.coherence:.3f}, at least {MINIMUM_COHERENCE}; beyond the host's with the plaintext "
-                f"{check.excess:.3f}, at most {MAXIMUM_EXCESS}). Nothing was published. Choose a smaller beta, or a host "
-                "with fewer pixels at 0 and 1."
+                f"{check.excess:.3f}, at most {MAXIMUM_EXCESS}). Nothing was published. Choose a smaller beta, or a"
+                " host with fewer pixels at 0 and 1."
             )
         self.written_bytes += len(content)
         if self.dry_run:
@@ -271,9 +271,8 @@ class Release:
             counts[self.splits[row.patient]] += row.row not in aside
         print(f"Dry run: nothing was written. {tried} of {len(self.rows)} rows were hidden in memory.")
         print(f"  images    {total} ({', '.join(f'{section} {count}' for section, count in counts.items())})")
-        print(
-            f"  patients  {len({row.patient for row in self.cohort.rows})}, classes {', '.join(self.cohort.class_names)}"
-        )
+        patients = len({row.patient for row in self.cohort.rows})
+        print(f"  patients  {patients}, classes {', '.join(self.cohort.class_names)}")
         print(f"  excluded  {len(aside)} rows{': ' + ', '.join(map(str, aside[:20])) if aside else ''}")
         for _, reason in self.excluded[:20]:
             print(f"            {reason}")

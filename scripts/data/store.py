@@ -142,9 +142,10 @@ def class_weights(data: Sequence[Mapping[str, Any]], num_classes: int) -> torch.
     Raises:
         ValueError: when an item has no label, a label lies outside [0, num_classes), or a class has no item.
     """
-    labels = Counter(item.get("label") for item in data)
-    if None in labels:
-        raise ValueError(f"{labels[None]} training items have no label: training needs a label for each image.")
+    unlabelled = sum("label" not in item for item in data)
+    if unlabelled:
+        raise ValueError(f"{unlabelled} training items have no label: training needs a label for each image.")
+    labels = Counter(int(item["label"]) for item in data)
     outside = sorted(label for label in labels if not 0 <= label < num_classes)
     if outside:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -39,7 +41,8 @@ class SurrogateWriter:
             CohortError: when the row cannot be used and the recipe says stop, its image nearly equals a host, or its
                 surrogate fails the phase check.
         """
-        batch = engine.state.batch
+        batch: Any = engine.state.batch
+        output: Any = engine.state.output
         row = self.release.pending[int(batch["index"][0])]
         if batch["error"][0]:
             self.release.exclude(row, batch["error"][0])
@@ -52,7 +55,7 @@ class SurrogateWriter:
                 raise
             self.release.exclude(row, str(error))
             return
-        surrogate = engine.state.output[CommonKeys.PRED][0].float().cpu()
+        surrogate = output[CommonKeys.PRED][0].float().cpu()
         clipped = float(((surrogate == 0) | (surrogate == 1)).float().mean())
         content = encode_image(surrogate.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
         self.release.add(row, content, clipped, check_phase(self._as_written(surrogate), self.pool.host, plain))

@@ -59,7 +59,7 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_missing_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CohortError, match="is not a file: pass the path of a cohort.csv"):
+    with pytest.raises(CohortError, match=r"is not a file: pass the path of a cohort.csv"):
         read_cohort(tmp_path / "none.csv")
 
 

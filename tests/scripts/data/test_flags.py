@@ -14,5 +14,5 @@ def test_switches_are_understood(value: bool | str, expected: bool) -> None:
 
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_others_are_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="dry_run=.*: choose true or false"):
+    with pytest.raises(ValueError, match=r"dry_run=.*: choose true or false"):
         flag("dry_run", value)  # type: ignore[arg-type]

@@ -55,14 +55,14 @@ def test_bad_pools_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no images"):
         HostPool(tmp_path, RECIPE)
     Image.fromarray(np.full((24, 24), 7, np.uint8)).save(tmp_path / "flat.png")
-    with pytest.raises(ValueError, match="'flat.png' is constant"):
+    with pytest.raises(ValueError, match=r"'flat.png' is constant"):
         HostPool(tmp_path, RECIPE)
-    with pytest.raises(ValueError, match="'other.png' is not in hosts_dir: name one of its 1 files"):
+    with pytest.raises(ValueError, match=r"'other.png' is not in hosts_dir: name one of its 1 files"):
         HostPool(tmp_path, RECIPE, host="other.png")
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match="'text.png' cannot be read"):
+    with pytest.raises(ValueError, match=r"'text.png' cannot be read"):
         HostPool(tmp_path, RECIPE)
     (tmp_path / "text.png").unlink()
     np.save(tmp_path / "wide.npy", np.full((24, 24), 9.0, np.float32))
-    with pytest.raises(ValueError, match="'wide.npy': its intensities span"):
+    with pytest.raises(ValueError, match=r"'wide.npy': its intensities span"):
         HostPool(tmp_path, RECIPE)

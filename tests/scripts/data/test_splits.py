@@ -55,7 +55,7 @@ def test_bad_fractions_are_refused(fractions: tuple[float, ...]) -> None:
 
 def test_read_splits_checks_the_file(tmp_path: Path) -> None:
     path = tmp_path / "splits.csv"
-    with pytest.raises(ValueError, match="is not a file: hide.json writes"):
+    with pytest.raises(ValueError, match=r"is not a file: hide.json writes"):
         read_splits(path)
     path.write_text("patient,split\nA,training\nB,test\n")
     assert read_splits(path) == {"A": "training", "B": "test"}
@@ -63,5 +63,5 @@ def test_read_splits_checks_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be patient,split"):
         read_splits(path)
     path.write_text("patient,split\nA,training\nB,train\n")
-    with pytest.raises(ValueError, match="Row 3 of splits.csv has split 'train'"):
+    with pytest.raises(ValueError, match=r"Row 3 of splits.csv has split 'train'"):
         read_splits(path)

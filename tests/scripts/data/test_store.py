@@ -116,7 +116,7 @@ def test_folder_that_is_no_store_is_refused(store: Path, tmp_path: Path) -> None
     ):
         module.load_datalist(tmp_path / "none")
     (store / "manifest.json").write_text(json.dumps({"format": "fesf-surrogate-store", "version": 2}))
-    with pytest.raises(StoreError, match="version 2; this release of fesf reads .* version 1"):
+    with pytest.raises(StoreError, match=r"version 2; this release of fesf reads .* version 1"):
         module.class_names(store)
 
 
