@@ -49,8 +49,9 @@ def commit() -> str:
     if not (root / ".git").exists():
         return "unknown"
     head = _git(root, "rev-parse", "HEAD")
-    # Figures are written into docs: a run that rewrites them is still a run of the commit's code.
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    # Figures are written into docs and the metadata: a run that rewrites them is still a run of the commit's code.
+    written = (":!docs", ":!bundle/configs/metadata.json")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return head + ("+changes" if changed else "")
 
 
