@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ class Job:
 def run_job(job: Job) -> None:
     """Hide, train and evaluate, both arms; writes ``done.json`` last."""
     torch.set_num_threads(1)
-    folder = Path(job.folder)
+    folder, key = Path(job.folder), job.key  # the key of what is read now, should a config change meanwhile
     folder.mkdir(parents=True, exist_ok=True)
     with _logged(folder / "log.txt"):
         withdrawn = 0
@@ -94,7 +95,7 @@ def run_job(job: Job) -> None:
             _workflow(["train", *overlay], "training", ids)
             _workflow(["train", "evaluate", *overlay], "evaluating", ids)
         clipped = json.loads((folder / "hospital" / "release.json").read_text())["clipped_share"]
-        done = {"key": job.key, "class_names": names, "clipped_share": clipped, "withdrawn": withdrawn}
+        done = {"key": key, "class_names": names, "clipped_share": clipped, "withdrawn": withdrawn}
         write_atomic(folder / "done.json", to_json(done))
 
 
@@ -102,8 +103,8 @@ def _hide(job: Job, folder: Path) -> None:
     secret = folder / "secret"
     if not secret.is_file():
         write_atomic(secret, os.urandom(32).hex().encode())
-    if (folder / "store").exists():
-        return
+    for name in ("store", "hospital"):  # of a run that was cut short, perhaps under other settings
+        shutil.rmtree(folder / name, ignore_errors=True)
     paths = {
         "cohort": folder / "cohort" / "cohort.csv",
         "hosts_dir": folder / "cohort" / "hosts",
