@@ -337,6 +337,17 @@ def test_bad_ids_are_refused_before_an_image_is_read(
     assert not (folder / "hospital").exists()
 
 
+def test_tracking_is_refused(make_cohort: Callable[..., Path]) -> None:
+    assert "run it without --tracking" in refused(make_cohort(), tracking="mlflow")
+
+
+def test_the_page_names_every_id() -> None:
+    config = json.loads(CONFIG.read_text())
+    page = (CONFIG.parents[2] / "docs" / "hide.md").read_text()
+    knobs = list(config)[list(config).index("cohort") : list(config).index("save_execute_config")]
+    assert [knob for knob in knobs if f"`{knob}`" not in page] == []
+
+
 def test_hospital_folder_inside_the_store_is_refused(make_cohort: Callable[..., Path]) -> None:
     folder = make_cohort(3)
     inside = str(folder / "out" / "store" / "hospital")
