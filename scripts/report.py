@@ -14,7 +14,6 @@ import math
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from fesf.scripts.data.cohort import LoadImageCohortd, load_datalist
 from fesf.scripts.data.comparison import comparison, format_metric, read_json, read_scores
 from fesf.scripts.data.files import make_private_folder, write_atomic
 from fesf.scripts.data.linkage import read_linkage, refuse_inside_store
+from fesf.scripts.data.provenance import versions
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import read_markers
 from fesf.scripts.data.store import LoadImageStored
@@ -151,13 +151,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    for name in SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"system": f"{platform.system()} {platform.machine()}"} | versions(SOFTWARE)
 
 
 def charts(folder: RunFolder, class_names: Sequence[str]) -> dict[str, str]:
