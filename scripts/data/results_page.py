@@ -100,11 +100,11 @@ def write_page(results: Sequence[SetResult], origin: dict[str, Any]) -> bytes:
         "IHM is the Image Hidden Module alone with alpha 0.1 and beta 0.5, one fixed host; no generator, no second"
         " pass. Mean ± standard deviation over runs. The difference is IHM less plaintext, paired by image, with a 95 %"
         " bootstrap interval that draws patients (images where no patients are known). It says nothing of what"
-        " another training would give: that is in the ± columns. `demo` is synthetic, a new cohort each seed; how hard it is was"
-        " set with a look at test figures, so its own are no surprise. Training settings were chosen on the demo's"
-        " validation split and serve every set; nothing was chosen on a real set. Training on plaintexts adds random"
-        " crops, which suit them. Withdrawn are the images of the hosts' patients, and those that nearly equal one of"
-        " them.",
+        " another training would give: that is in the ± columns. `demo` is synthetic, a new cohort each seed; how hard"
+        " it is was set with a look at test figures, so its own are no surprise. Training settings were chosen on"
+        " the demo's validation split and serve every set; nothing was chosen on a real set. Training on plaintexts"
+        " adds random crops, which suit them. Withdrawn are the images of the hosts' patients, and those that nearly"
+        " equal one of them.",
         "",
         "| " + " | ".join(heads) + " |",
         "| " + " | ".join(["---"] * len(heads)) + " |",

@@ -1,0 +1,136 @@
+"""Joining predictions with the linkage, and the paired difference against scikit-learn and hand-made cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from fesf.scripts.data.results import Outcome, paired_difference, read_outcome
+
+LINKAGE = "id,row,patient,study,label,split\nffff,2,Zoe,,b,test\n0001,3,Adam,,a,test\nabcd,4,Zoe,,b,training\n"
+
+
+def outcome(scores: list[float], labels: list[int], groups: list[str] | None = None, first: int = 2) -> Outcome:
+    """Two classes, decided at 0.5."""
+    p = np.array(scores)
+    groups = groups or [f"p{n}" for n in range(len(labels))]
+    rows = list(range(first, first + len(labels)))
+    return Outcome(rows, groups, np.array(labels), np.stack([1 - p, p], 1), (p >= 0.5).astype(int))
+
+
+def random_outcomes(seed: int, count: int, patients: int, first: int = 2) -> tuple[Outcome, Outcome]:
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(count) % 3 == 0).astype(int)
+    groups = [f"p{n}" for n in rng.integers(patients, size=count)]
+    arms = [np.clip(0.3 * labels + share * rng.random(count), 0, 1).round(2) for share in (0.7, 1.0)]
+    plain, hidden = (outcome(arm.tolist(), labels.tolist(), groups, first) for arm in arms)
+    return plain, hidden
+
+
+@pytest.mark.parametrize("plaintext", [True, False])
+def test_both_arms_come_in_the_order_of_the_cohorts_rows(tmp_path: Path, plaintext: bool) -> None:
+    ids = ("row-3", "row-2") if plaintext else ("0001", "ffff")
+    lines = [f"{ids[0]},a,0.75,0.25,a", f"{ids[1]},b,0.625,0.375,a"]
+    (tmp_path / "predictions.csv").write_text("\n".join(["id,label,p_a,p_b,decision", *lines]))
+    (tmp_path / "linkage.csv").write_text(LINKAGE)
+    found = read_outcome(tmp_path / "predictions.csv", tmp_path / "linkage.csv", ["a", "b"])
+    assert found.rows == [2, 3]
+    assert found.groups == ["Zoe", "Adam"]
+    assert found.labels.tolist() == [1, 0]
+    assert found.probabilities.tolist() == [[0.625, 0.375], [0.75, 0.25]]
+    assert found.decisions.tolist() == [0, 0]
+    assert found.metrics()["accuracy"].tolist() == [0.5]
+    assert found.metrics(np.array([[3.0, 1.0]]))["accuracy"].tolist() == [0.25]
+
+
+def test_columns_follow_the_names_not_the_files_order(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text("id,label,p_b,p_a,decision\nffff,b,0.25,0.75,a\n")
+    (tmp_path / "linkage.csv").write_text(LINKAGE)
+    found = read_outcome(tmp_path / "predictions.csv", tmp_path / "linkage.csv", ["b", "a"])
+    assert (found.labels.tolist(), found.decisions.tolist()) == ([0], [1])
+    assert found.probabilities.tolist() == [[0.25, 0.75]]
+
+
+def test_value_is_the_mean_over_runs_of_ihm_less_plaintext() -> None:
+    pairs = [random_outcomes(0, 60, 20), random_outcomes(1, 40, 15)]
+    found = paired_difference(pairs, same_test=False, draws=20)
+    aucs = [[roc_auc_score(arm.labels, arm.probabilities[:, 1]) for arm in pair] for pair in pairs]
+    assert found["auc"]["value"] == pytest.approx(np.mean([hidden - plain for plain, hidden in aucs]), abs=1e-12)
+    assert set(found) == {"auc", "balanced_accuracy"}
+
+
+def _repeated(arm: Outcome, chosen: list[str]) -> tuple[float, float]:
+    """AUC and balanced accuracy of a test set that holds the patients' images as often as they were chosen."""
+    where = np.concatenate([np.flatnonzero(np.array(arm.groups) == patient) for patient in chosen])
+    labels, decisions = arm.labels[where], arm.decisions[where]
+    recalls = [float((decisions[labels == k] == k).mean()) for k in (0, 1)]
+    low, high = (arm.probabilities[where[labels == k], 1] for k in (0, 1))
+    auc = ((high[:, None] > low).mean() + (high[:, None] >= low).mean()) / 2
+    return float(auc), float(np.mean(recalls))
+
+
+def test_interval_is_a_bootstrap_of_patients_within_each_run() -> None:
+    pairs = [random_outcomes(2, 90, 30), random_outcomes(3, 80, 25, first=200)]
+    found = paired_difference(pairs, same_test=False, draws=2000)
+    rng = np.random.default_rng(99)  # another stream: what is compared is the distribution
+    drawn = []
+    for _ in range(1000):
+        gaps = []
+        for plain, hidden in pairs:
+            patients = sorted(set(plain.groups))
+            chosen = rng.choice(patients, len(patients)).tolist()
+            gaps.append(np.subtract(_repeated(hidden, chosen), _repeated(plain, chosen)))
+        drawn.append(np.mean(gaps, axis=0))
+    spread = np.std(drawn, axis=0)
+    for name, position in (("auc", 0), ("balanced_accuracy", 1)):
+        ends = np.quantile(np.array(drawn)[:, position], [0.025, 0.975])
+        assert [found[name]["low"], found[name]["high"]] == pytest.approx(ends.tolist(), abs=0.2 * spread[position])
+        assert found[name]["low"] < found[name]["value"] < found[name]["high"]
+
+
+def test_all_images_of_a_patient_are_drawn_together() -> None:
+    """Eight copies of each image must not narrow the interval, as drawing images would."""
+    labels, plain, hidden = [0, 1] * 10, [0.4, 0.6] * 10, [0.4, 0.6, 0.8, 0.2, 0.6, 0.9, 0.3, 0.4, 0.1, 0.7] * 2
+    groups = [f"p{n:02d}" for n in range(20)]
+    single = paired_difference([(outcome(plain, labels, groups), outcome(hidden, labels, groups))], True)
+    copied = [outcome(arm * 8, labels * 8, groups * 8) for arm in (plain, hidden)]
+    assert paired_difference([(copied[0], copied[1])], True)["auc"] == pytest.approx(single["auc"], abs=1e-12)
+    images = [outcome(arm * 8, labels * 8) for arm in (plain, hidden)]
+    narrow = paired_difference([(images[0], images[1])], True)["auc"]
+    assert narrow["high"] - narrow["low"] < 0.5 * (single["auc"]["high"] - single["auc"]["low"])
+
+
+def test_seeds_share_the_draws_and_folds_do_not() -> None:
+    """Swapped arms cancel in each draw if, and only if, both runs draw the same patients."""
+    first, second = random_outcomes(4, 60, 20)
+    swapped = [(first, second), (second, first)]
+    for metric in paired_difference(swapped, same_test=True, draws=200).values():
+        assert [metric["value"], metric["low"], metric["high"]] == pytest.approx([0, 0, 0], abs=1e-12)
+    apart = paired_difference(swapped, same_test=False, draws=200)["auc"]
+    assert apart["value"] == pytest.approx(0, abs=1e-12)
+    assert apart["low"] < -0.01 < 0.01 < apart["high"]
+
+
+def test_exact_cases() -> None:
+    labels = [0, 1] * 8
+    right, wrong = outcome([0.1, 0.9] * 8, labels), outcome([0.9, 0.1] * 8, labels)
+    for pair, value in (((wrong, right), 1.0), ((right, wrong), -1.0), ((right, right), 0.0)):
+        found = paired_difference([pair], same_test=True, draws=50)
+        assert found == {name: {"value": value, "low": value, "high": value} for name in ("auc", "balanced_accuracy")}
+
+
+def test_draws_without_a_class_are_left_out() -> None:
+    """Two patients of one class each: half of the draws hold one class, the others are the test set itself."""
+    plain, hidden = outcome([0.4, 0.6], [0, 1]), outcome([0.6, 0.7], [0, 1])
+    found = paired_difference([(plain, hidden)], same_test=True, draws=60)
+    assert found["balanced_accuracy"] == {"value": -0.5, "low": -0.5, "high": -0.5}
+    lone = paired_difference([(outcome([0.4], [0]), outcome([0.6], [0]))], same_test=True, draws=10)
+    assert all(np.isnan(value) for value in lone["auc"].values())
+
+
+def test_arms_on_different_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"The arms were tested on 2 and 3 rows that differ\."):
+        paired_difference([(outcome([0.4, 0.6], [0, 1]), outcome([0.4, 0.6, 0.7], [0, 1, 1]))], same_test=True)
