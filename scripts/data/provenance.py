@@ -48,7 +48,10 @@ def commit() -> str:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return "unknown"
-    head = _git(root, "rev-parse", "HEAD")
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+    except (OSError, subprocess.CalledProcessError):  # no git, or a clone that belongs to somebody else
+        return "unknown"
     # Figures are written into docs and the metadata: a run that rewrites them is still a run of the commit's code.
     written = (":!docs", ":!bundle/configs/metadata.json")
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import shutil
 import time
@@ -252,6 +253,13 @@ class Release:
         expected = commitment(self._keys["commitment"], release)
         if not hmac.compare_digest(expected, load_manifest(self.folders.store_dir)["commitment"]):
             raise ValueError(f"store_dir {str(self.folders.store_dir)!r} holds another release: choose a new folder.")
+        held, asked = json.loads(release), json.loads(to_json(self.recipe.document(host_sha256, self.secret_kind, {})))
+        changed = sorted(name for name, value in asked.items() if name != "software" and held[name] != value)
+        if changed:
+            raise ValueError(
+                f"store_dir {str(self.folders.store_dir)!r} holds this release with another {' and '.join(changed)}: a"
+                " published store is not changed; choose new folders and another release_id."
+            )
         self.journal.path.unlink(missing_ok=True)
         print("This release is published already; nothing was done.")
 

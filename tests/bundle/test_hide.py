@@ -254,6 +254,11 @@ def test_rerun_recognises_its_own_store_only(
     assert "published already; nothing was done" in capsys.readouterr().out
     assert contents(store) == before
     assert "holds another release" in refused(folder, release_id="release-2")
+    assert "holds this release with another alpha and beta" in refused(folder, alpha=0.2, beta=0.4)
+    other_host = json.loads((folder / "hospital" / "release.json").read_text())["host_sha256"]
+    for name in ("0.png", "1.png", "2.png"):
+        if hashlib.sha256((folder / "hosts" / name).read_bytes()).hexdigest() != other_host:
+            assert "with another host_sha256" in refused(folder, host=name)
     other = {"store_dir": str(folder / "out" / "other")}
     assert "holds the release.json of another store" in refused(folder, **other)
 

@@ -123,3 +123,9 @@ def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "sysconf", refuse)
     assert module._memory() is None
+
+
+def test_a_clone_that_git_refuses_has_no_commit(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / ".git").mkdir()  # no repository: git rev-parse fails
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(clone.parent))
+    assert commit() == "unknown"
