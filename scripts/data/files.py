@@ -36,7 +36,11 @@ def write_atomic(path: str | Path, content: bytes, mode: int = PRIVATE) -> None:
 
 def to_json(value: Any) -> bytes:
     """JSON with sorted keys, one byte string for one value."""
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    buffer = io.BytesIO()  # piece by piece: json.dumps holds every piece of a long manifest at once
+    pieces = json.JSONEncoder(indent=1, sort_keys=True, ensure_ascii=False).iterencode(value)
+    buffer.writelines(piece.encode() for piece in pieces)
+    buffer.write(b"\n")
+    return buffer.getvalue()
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

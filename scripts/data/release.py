@@ -294,6 +294,9 @@ def _of_row(row: CohortRow) -> dict[str, str]:
 
 def _even_out(folder: Path) -> None:
     """Give every file and folder the same time and the permissions of something that is handed over."""
-    for path in [*folder.rglob("*"), folder]:
-        path.chmod(0o755 if path.is_dir() else SHARED)
-        os.utime(path, (MODIFIED, MODIFIED))
+    for place, _, names in os.walk(folder, topdown=False):  # names, not a path object for each of many images
+        for name in names:
+            os.chmod(os.path.join(place, name), SHARED)
+            os.utime(os.path.join(place, name), (MODIFIED, MODIFIED))
+        os.chmod(place, 0o755)
+        os.utime(place, (MODIFIED, MODIFIED))
