@@ -10,9 +10,27 @@ from torch import Tensor, nn
 
 from fesf.transforms.array import Host, read_host
 from fesf.transforms.checks import check_alpha, check_beta, check_float, check_same_shape, check_unit_interval
-from fesf.transforms.functional import PreparedHost, hide, prepare_host
+from fesf.transforms.functional import PreparedHost, enhance, hide, prepare_host
 
-__all__ = ["SurrogateNet"]
+__all__ = ["STAGES", "SurrogateNet"]
+
+STAGES = ("synthetic", "enhanced", "surrogate")
+"""What the pipeline makes of a plaintext, in order; the last two need a generator."""
+
+
+def check_stage(stage: str | None, has_generator: bool) -> str:
+    """Return the stage: None becomes "surrogate" where there is a generator, else "synthetic".
+
+    Raises:
+        ValueError: if it is none of :data:`STAGES`, or needs a generator where there is none.
+    """
+    if stage is None:
+        return "surrogate" if has_generator else "synthetic"
+    if stage not in STAGES:
+        raise ValueError(f"stage={stage!r}: choose {', '.join(STAGES)}.")
+    if stage != "synthetic" and not has_generator:
+        raise ValueError(f"stage={stage!r} needs a generator: train one with enhance.json, or choose 'synthetic'.")
+    return stage
 
 
 class SurrogateNet(nn.Module):
@@ -29,10 +47,12 @@ class SurrogateNet(nn.Module):
             is clamped to [0, 1] before it serves as a host (our choice).
         second_alpha: alpha of the second pass; None for the same as ``alpha`` (our choice).
         second_beta: beta of the second pass; None for the same as ``beta`` (our choice).
+        stage: what a call returns: "synthetic", "enhanced" or "surrogate"; None for "surrogate" with a generator and
+            "synthetic" without.
 
     Raises:
-        ValueError: if alpha or beta is outside its range or NaN, the host is unusable, or a second pass is described
-            without a generator.
+        ValueError: if alpha or beta is outside its range or NaN, the host is unusable, or a second pass or a later
+            stage is asked for without a generator.
 
     Shape:
         - Input: ``(B, C, *spatial)``, float32 or float64, intensities in [0, 1]
@@ -54,6 +74,7 @@ class SurrogateNet(nn.Module):
         generator: nn.Module | None = None,
         second_alpha: float | None = None,
         second_beta: float | None = None,
+        stage: str | None = None,
     ) -> None:
         super().__init__()
         self.alpha = check_alpha(alpha)
@@ -65,6 +86,7 @@ class SurrogateNet(nn.Module):
             )
         self.second_alpha = self.alpha if second_alpha is None else check_alpha(second_alpha)
         self.second_beta = self.beta if second_beta is None else check_beta(second_beta)
+        self.stage = check_stage(stage, generator is not None)
         self.generator = generator
         self.register_buffer("host", read_host(host))
         self._prepared: PreparedHost | None = None
@@ -77,10 +99,18 @@ class SurrogateNet(nn.Module):
         return self._prepared
 
     def forward(self, plain: Tensor) -> Tensor:
-        """Return the surrogates of a batch ``(B, C, *spatial)``.
+        """Return what :attr:`stage` names for a batch ``(B, C, *spatial)``.
 
         Raises:
             ValueError: if ``plain`` is not a batch of float images in [0, 1] of the host's shape.
+        """
+        return self.stages(plain)[self.stage]
+
+    def stages(self, plain: Tensor) -> dict[str, Tensor]:
+        """Return every stage of a batch ``(B, C, *spatial)`` up to :attr:`stage`, in order.
+
+        Raises:
+            ValueError: as :meth:`forward`.
         """
         plain = plain.as_subclass(Tensor)  # a MetaTensor's history must not reach the result
         check_float("plaintext", plain)
@@ -91,15 +121,18 @@ class SurrogateNet(nn.Module):
             )
         check_same_shape(plain.shape[1:], self.host.shape)
         check_unit_interval("plaintext", plain)
-        return torch.stack([self._surrogate(image) for image in plain])
+        images = [self._stages(image) for image in plain]
+        return {name: torch.stack([made[name] for made in images]) for name in images[0]}
 
-    def _surrogate(self, image: Tensor) -> Tensor:
+    def _stages(self, image: Tensor) -> dict[str, Tensor]:
         prepared = self.prepared()
-        synthetic = hide(image, prepared, self.alpha, self.beta, prepared.spatial_dims, clip=True)
-        if self.generator is None:
-            return synthetic
-        enhanced = self.generator(synthetic[None])[0].clamp(0.0, 1.0)
-        return hide(image, enhanced, self.second_alpha, self.second_beta, prepared.spatial_dims, clip=True)
+        dims = prepared.spatial_dims
+        made = {"synthetic": hide(image, prepared, self.alpha, self.beta, dims, clip=True)}
+        if self.stage != "synthetic" and self.generator is not None:
+            made["enhanced"] = enhance(made["synthetic"][None], self.generator)[0]
+        if self.stage == "surrogate":
+            made["surrogate"] = hide(image, made["enhanced"], self.second_alpha, self.second_beta, dims, clip=True)
+        return made
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SurrogateNet:
         self._prepared = None  # the buffer moves or changes dtype

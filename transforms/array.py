@@ -1,4 +1,4 @@
-"""Array transforms of the Image Hidden Module (arXiv 2403.16473); the maths is in ``functional.hide``."""
+"""Array transforms of the pipeline's steps (arXiv 2403.16473); the maths is in ``functional``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor, get_track_meta
 from monai.transforms import RandomizableTransform, Transform
 from monai.utils import TransformBackends
-from torch import Tensor
+from torch import Tensor, nn
 
 from fesf.transforms.checks import (
     check_alpha,
@@ -22,10 +22,10 @@ from fesf.transforms.checks import (
     check_same_shape,
     check_unit_interval,
 )
-from fesf.transforms.functional import PreparedHost, half_widths, hide, prepare_host
+from fesf.transforms.functional import PreparedHost, enhance, half_widths, hide, prepare_host
 from fesf.transforms.loading import load_image, to_unit_grey
 
-__all__ = ["HideImage", "Host", "RandHideImage", "read_host"]
+__all__ = ["EnhanceImage", "HideImage", "Host", "RandHideImage", "SurrogateImage", "read_host"]
 
 Host = np.ndarray | Tensor | str | PathLike[str]
 """A host image: ``(C, *spatial)`` as array or tensor, or the path of an image file."""
@@ -173,6 +173,78 @@ class RandHideImage(RandomizableTransform):
         return self._hosts.hide(img, *self._draw, self.clip)
 
 
+class EnhanceImage(Transform):
+    """Enhance a synthetic image by the IQEM's generator: ``x_su = G(x_sy)``, clamped to [0, 1] (our choice).
+
+    Metadata is treated as by :class:`HideImage`, and there is no ``inverse`` either.
+
+    Args:
+        generator: G, ``(B, C, *spatial)`` to the same shape, such as
+            :class:`~fesf.networks.generator.EnhancementGenerator`. It is put in evaluation mode; no gradient is kept.
+    """
+
+    backend = HideImage.backend
+
+    def __init__(self, generator: nn.Module) -> None:
+        self.generator = generator.eval()
+
+    def __call__(self, img: NdarrayOrTensor) -> Tensor:
+        """Return the enhanced image.
+
+        Args:
+            img: synthetic image ``(C, *spatial)`` in the generator's dtype, intensities in [0, 1].
+
+        Returns:
+            The enhanced image, same shape and dtype; of a MetaTensor only the affine is kept.
+
+        Raises:
+            ValueError: if ``img`` is not a float image ``(C, *spatial)`` in [0, 1] of the generator's dtype.
+        """
+        synthetic = _as_tensor(img)
+        _check_input("synthetic image", synthetic, self.generator)
+        if synthetic.ndim not in (3, 4):
+            raise ValueError(
+                f"the synthetic image has shape {tuple(synthetic.shape)}: expected one image, (C, H, W) or "
+                "(C, D, H, W); add the channel axis or take the images of a batch one by one."
+            )
+        with torch.no_grad():
+            return _dress(enhance(synthetic[None], self.generator)[0], img)
+
+
+class SurrogateImage(Transform):
+    """Take a plaintext through the whole pipeline: ``x_su' = IHM(x_pl, host=G(IHM(x_pl, x_ho)))``.
+
+    Metadata is treated as by :class:`HideImage`, and there is no ``inverse`` either.
+
+    Args:
+        network: a :class:`~fesf.networks.surrogate.SurrogateNet`; its ``stage`` says what is returned. It is put in
+            evaluation mode; no gradient is kept.
+    """
+
+    backend = HideImage.backend
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval()
+
+    def __call__(self, img: NdarrayOrTensor) -> Tensor:
+        """Return what the network's ``stage`` names.
+
+        Args:
+            img: plaintext of the host's shape ``(C, *spatial)`` in the generator's dtype, intensities in [0, 1].
+
+        Returns:
+            An image of the same shape and dtype; of a MetaTensor only the affine is kept.
+
+        Raises:
+            ValueError: if ``img`` is not a float image in [0, 1] of the host's shape and the generator's dtype.
+        """
+        plain = _as_tensor(img)
+        _check_input("plaintext", plain, self.network)
+        check_same_shape(plain.shape, self.network.get_buffer("host").shape)
+        with torch.no_grad():
+            return _dress(self.network(plain[None])[0], img)
+
+
 class _Hosts:
     """Checked hosts of one shape and the most recently used of their prepared forms."""
 
@@ -207,6 +279,18 @@ class _Hosts:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(key)
         return self._prepared[key]
+
+
+def _check_input(name: str, image: Tensor, network: nn.Module) -> None:
+    """Raise ``ValueError`` unless ``image`` holds floats in [0, 1] of the dtype of the network's parameters."""
+    check_float(name, image)
+    check_unit_interval(name, image)
+    dtype = next((parameter.dtype for parameter in network.parameters()), image.dtype)
+    if image.dtype != dtype:
+        raise ValueError(
+            f"the {name} has dtype {image.dtype} and the network {dtype}: cast the image, for example with "
+            "monai.transforms.EnsureType(dtype=...)."
+        )
 
 
 def _as_tensor(img: NdarrayOrTensor) -> Tensor:

@@ -1,28 +1,49 @@
-"""Dictionary transforms of the Image Hidden Module: they iterate keys over the array transforms."""
+"""Dictionary transforms of the pipeline's steps: they iterate keys over the array transforms."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import PostFix
+from torch import Tensor, nn
 
-from fesf.transforms.array import HideImage, Host, RandHideImage
+from fesf.transforms.array import EnhanceImage, HideImage, Host, RandHideImage, SurrogateImage
 
 __all__ = [
+    "EnhanceImageD",
+    "EnhanceImageDict",
+    "EnhanceImaged",
     "HideImageD",
     "HideImageDict",
     "HideImaged",
     "RandHideImageD",
     "RandHideImageDict",
     "RandHideImaged",
+    "SurrogateImageD",
+    "SurrogateImageDict",
+    "SurrogateImaged",
 ]
 
 
-class HideImaged(MapTransform):
+class _EachKey(MapTransform):
+    """Replace every keyed image by what ``transform`` makes of it."""
+
+    transform: Callable[[Any], Tensor]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with every keyed image replaced by its result."""
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.transform(d[key])
+            _forget_source(d, key)
+        return d
+
+
+class HideImaged(_EachKey):
     """Dictionary form of :class:`~fesf.transforms.array.HideImage`: hide every keyed image in the same host.
 
     Entries that ``LoadImaged`` may leave beside an image (``<key>_meta_dict``, ``<key>_transforms``) are removed, for
@@ -54,13 +75,41 @@ class HideImaged(MapTransform):
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.transform = HideImage(host, alpha, beta, clip)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy of ``data`` with every keyed image replaced by its synthetic image."""
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = self.transform(d[key])
-            _forget_source(d, key)
-        return d
+
+class EnhanceImaged(_EachKey):
+    """Dictionary form of :class:`~fesf.transforms.array.EnhanceImage`: enhance every keyed synthetic image.
+
+    Entries beside an image are removed as by :class:`HideImaged`. There is no ``inverse``.
+
+    Args:
+        keys: keys of the synthetic images, each ``(C, *spatial)`` float in [0, 1].
+        generator: the IQEM's generator G; it is put in evaluation mode.
+        allow_missing_keys: do not raise if a key is missing.
+    """
+
+    backend = EnhanceImage.backend
+
+    def __init__(self, keys: KeysCollection, generator: nn.Module, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.transform = EnhanceImage(generator)
+
+
+class SurrogateImaged(_EachKey):
+    """Dictionary form of :class:`~fesf.transforms.array.SurrogateImage`: the whole pipeline for every keyed plaintext.
+
+    Entries beside an image are removed as by :class:`HideImaged`. There is no ``inverse``.
+
+    Args:
+        keys: keys of the plaintexts, each ``(C, *spatial)`` float in [0, 1] of the host's shape.
+        network: a :class:`~fesf.networks.surrogate.SurrogateNet`; it is put in evaluation mode.
+        allow_missing_keys: do not raise if a key is missing.
+    """
+
+    backend = SurrogateImage.backend
+
+    def __init__(self, keys: KeysCollection, network: nn.Module, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.transform = SurrogateImage(network)
 
 
 class RandHideImaged(Randomizable, MapTransform):
@@ -120,5 +169,7 @@ def _forget_source(data: dict[Hashable, Any], key: Hashable) -> None:
     data.pop(PostFix.transforms(str(key)), None)
 
 
+EnhanceImageD = EnhanceImageDict = EnhanceImaged
 HideImageD = HideImageDict = HideImaged
 RandHideImageD = RandHideImageDict = RandHideImaged
+SurrogateImageD = SurrogateImageDict = SurrogateImaged

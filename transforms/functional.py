@@ -13,7 +13,7 @@ What ships computes the host's spectrum once, in float64, and visits only the lo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,11 +21,7 @@ import torch
 from torch import Tensor
 
 from fesf.transforms.checks import check_alpha, check_beta, check_float, check_spatial
-from fesf.transforms.routes import FourierBand, MatrixBand, choose_route
-
-PHASE_THRESHOLD = 1e-12
-"""Bins whose amplitude is at most this share of the spectrum's maximum have phase 0 (our choice)."""
-
+from fesf.transforms.routes import PHASE_THRESHOLD, FourierBand, MatrixBand, choose_route
 
 PIECE_PIXELS = 2**20
 """Pixels of a batch that go through the CPU together (our choice: 4 MiB in float32)."""
@@ -90,7 +86,9 @@ class PreparedHost:
         return replace(self, image=image, band=self.band.to(image.device, image.dtype))
 
 
-def prepare_host(host: Tensor, alpha: float, spatial_dims: int = 2) -> PreparedHost:
+def prepare_host(
+    host: Tensor, alpha: float, spatial_dims: int = 2, route: type[FourierBand] | type[MatrixBand] | None = None
+) -> PreparedHost:
     """Compute once what :func:`hide` needs of a host: its low band and the tables of the route.
 
     The phase is taken in float64 whatever the dtype of ``host``. Where the amplitude is at most 1e-12 of the
@@ -101,6 +99,7 @@ def prepare_host(host: Tensor, alpha: float, spatial_dims: int = 2) -> PreparedH
             plaintext's.
         alpha: band half-width as a share of each axis, in [0, 0.5].
         spatial_dims: number of trailing spatial axes, 2 or 3.
+        route: how the band is visited; None for the fixed rule of :func:`~fesf.transforms.routes.choose_route`.
 
     Returns:
         The prepared host, on the device and in the dtype of ``host``. Differentiable with respect to ``host``.
@@ -129,7 +128,7 @@ def prepare_host(host: Tensor, alpha: float, spatial_dims: int = 2) -> PreparedH
         )
     safe = torch.where(usable, amplitude, torch.ones_like(amplitude))
     unit = torch.where(usable, spectrum / safe, torch.ones_like(spectrum))
-    band = choose_route(shape, half).make(host.double(), amplitude, unit, half).to(host.device, host.dtype)
+    band = (route or choose_route(shape, half)).make(host.double(), amplitude, unit, half).to(host.device, host.dtype)
     return PreparedHost(image=host, alpha=float(alpha), band=band, spatial_dims=spatial_dims)
 
 
@@ -179,6 +178,19 @@ def hide(
     pieces = [host.band.embed(piece, host.image, beta) for piece in _pieces(plain, host.image)]
     out = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
     return out.clamp_(0.0, 1.0) if clip else out
+
+
+def enhance(synthetic: Tensor, generator: Callable[[Tensor], Tensor]) -> Tensor:
+    """Enhance synthetic images: ``x_su = G(x_sy)``, clamped to [0, 1] so that it can serve as a host (our choice).
+
+    Args:
+        synthetic: ``(B, C, *spatial)``, intensities in [0, 1].
+        generator: the IQEM's generator G.
+
+    Returns:
+        The enhanced images, same shape.
+    """
+    return generator(synthetic).clamp(0.0, 1.0)
 
 
 def _pieces(plain: Tensor, host: Tensor) -> tuple[Tensor, ...]:

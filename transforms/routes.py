@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+PHASE_THRESHOLD = 1e-12
+"""Bins whose amplitude is at most this share of the spectrum's maximum have phase 0 (our choice)."""
 
 MATRIX_HALF_WIDTH = 11
 """Widest band, as a half-width on both axes, that takes the matrix route; measured once, see docs/bench.md."""
@@ -154,12 +157,32 @@ class MatrixBand:
     def embed(self, plain: Tensor, host: Tensor, beta: float) -> Tensor:
         """Return the synthetic image of ``plain``, not clipped; see :meth:`FourierBand.embed`."""
         p, width = self.half[0] + 1, self.shape[1]
-        rows = self.analyse_rows @ plain
-        parts = rows.reshape(*rows.shape[:-2], p, 2 * width) @ self.analyse_columns
-        parts = parts.view(*parts.shape[:-1], 2, -1)
-        change = _amplitude_of_parts(parts) - self.amplitude
+        change = _amplitude_of_parts(self._analyse(plain)) - self.amplitude
         rows = (change[..., None, :] * (beta * self.weight)).flatten(-2) @ self.synthesise_columns
         return (self.synthesise_rows @ rows.reshape(*rows.shape[:-2], 2 * p, width)).add_(host)
+
+    def rehost(self, host: Tensor) -> MatrixBand:
+        """Return the band of other hosts of the same size, in real arithmetic and the dtype of ``host``.
+
+        For what must trace without complex numbers; :func:`~fesf.transforms.functional.prepare_host` takes the phase
+        in float64.
+
+        Args:
+            host: ``(..., H, W)`` in [0, 1], so that DC is the spectrum's maximum.
+        """
+        parts = self._analyse(host)
+        amplitude = parts.square().sum(-2).sqrt()
+        usable = (amplitude > PHASE_THRESHOLD * amplitude[..., :1, :1])[..., None, :]
+        one = torch.stack((torch.ones_like(amplitude), torch.zeros_like(amplitude)), dim=-2)
+        unit = torch.where(usable, parts / torch.where(usable, amplitude[..., None, :], 1.0), one)
+        share = self.weight.square().sum(-2, keepdim=True).sqrt()
+        return replace(self, amplitude=amplitude, weight=unit * share)
+
+    def _analyse(self, image: Tensor) -> Tensor:
+        """Real and imaginary part of the spectrum in the band, ``(..., p, 2, 2b)``."""
+        rows = self.analyse_rows @ image
+        parts = rows.reshape(*rows.shape[:-2], self.half[0] + 1, 2 * self.shape[1]) @ self.analyse_columns
+        return parts.view(*parts.shape[:-1], 2, -1)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> MatrixBand:
         """Return the band on ``device`` for images of ``dtype``."""

@@ -1,8 +1,9 @@
-"""HideImage and RandHideImage: against the formula, over every container, and every refusal."""
+"""The array transforms: against the formula or the network, over every container, and every refusal."""
 
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from monai.data import DataLoader, Dataset, MetaTensor, set_track_meta
 from monai.transforms import Compose, InvertibleTransform
 from monai.utils import set_determinism
 from PIL import Image
+from torch import nn
 
-from fesf.transforms import HideImage, RandHideImage, hide
+from fesf.networks import EnhancementGenerator, SurrogateNet
+from fesf.networks.surrogate import STAGES
+from fesf.transforms import EnhanceImage, HideImage, RandHideImage, SurrogateImage, hide
 from fesf.transforms import array as module
 
 AFFINE = torch.diag(torch.tensor([2.0, 3.0, 1.0, 1.0], dtype=torch.float64))
@@ -285,3 +289,149 @@ def test_workers_and_seeds(plain, hosts):
 def test_rand_refuses_arguments(hosts, arguments, message):
     with pytest.raises(ValueError, match=message):
         RandHideImage(**({"hosts": hosts} | arguments))
+
+
+# --- EnhanceImage and SurrogateImage ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def generator():
+    """Far from the identity, and with a dropout that only training has."""
+    network = EnhancementGenerator(2, channels=(4, 8))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0.0, 0.2, generator=torch.Generator().manual_seed(0))
+    return nn.Sequential(nn.Dropout(0.5), network)
+
+
+@pytest.fixture
+def net(host, generator):
+    return SurrogateNet(host, 0.2, 0.5, generator, 0.3, 0.9)
+
+
+@pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, source])
+def test_enhance_equals_the_generator(plain, generator, container):
+    transform = EnhanceImage(generator)
+    out = transform(container(plain))
+    assert not generator.training
+    assert type(out) is (MetaTensor if container is source else torch.Tensor)
+    assert not out.requires_grad
+    assert torch.equal(torch.as_tensor(out), generator(plain[None])[0].detach())
+    assert (out - plain).abs().max() > 0.1
+    assert torch.equal(torch.as_tensor(transform(container(plain))), torch.as_tensor(out))
+
+
+def test_enhance_clamps(plain):
+    conv = nn.Conv2d(1, 1, 1)
+    nn.init.constant_(conv.weight, 3.0)
+    nn.init.constant_(conv.bias, -1.0)
+    torch.testing.assert_close(EnhanceImage(conv)(plain), (3 * plain - 1).clamp(0, 1), rtol=0, atol=1e-6)
+
+
+def test_enhance_volumes_and_channels(images):
+    volume = images((6, 5, 7), 1, lead=(2,))
+    out = EnhanceImage(EnhancementGenerator(3, 2))(volume)  # the identity where it starts
+    torch.testing.assert_close(out, volume, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, torch.as_tensor, source])
+@pytest.mark.parametrize("stage", STAGES)
+def test_surrogate_equals_the_network(plain, host, net, stage, container):
+    net.stage = stage
+    transform = SurrogateImage(net)
+    out = transform(container(plain))
+    assert not net.training
+    assert not net.generator.training
+    assert type(out) is (MetaTensor if container is source else torch.Tensor)
+    assert not out.requires_grad
+    assert torch.equal(torch.as_tensor(out), net(plain[None])[0].detach())
+    if stage == "synthetic":
+        assert torch.equal(torch.as_tensor(out), HideImage(host, 0.2, 0.5)(plain))
+
+
+def test_surrogate_by_the_other_transforms(plain, host, net):
+    """One call equals the three steps of the pipeline, each by its own transform."""
+    enhanced = EnhanceImage(net.generator)(HideImage(host, 0.2, 0.5)(plain))
+    expected = HideImage(enhanced, 0.3, 0.9)(plain)
+    torch.testing.assert_close(SurrogateImage(net)(plain), expected, rtol=0, atol=1e-6)
+
+
+def test_one_pass_takes_both_dtypes(plain, host):
+    transform = SurrogateImage(SurrogateNet(host, 0.2, 0.5))
+    assert transform(plain.double()).dtype == torch.float64
+    assert transform(plain).dtype == torch.float32
+
+
+def test_network_transforms_keep_the_affine_alone(plain, generator, net):
+    for transform in (EnhanceImage(generator), SurrogateImage(net)):
+        given = source(plain)
+        out = transform(given)
+        assert torch.equal(out.affine, AFFINE)
+        assert out.applied_operations == []
+        assert set(map(str, out.meta)) == {"affine", "space"}
+        assert given.meta["filename_or_obj"] == "schmidt.png"  # the caller's image is untouched
+        assert torch.equal(given.as_tensor(), plain)
+        set_track_meta(False)
+        try:
+            assert type(transform(source(plain))) is torch.Tensor
+        finally:
+            set_track_meta(True)
+
+
+def test_network_transforms_have_no_inverse_and_pickle(plain, generator, net):
+    for transform in (EnhanceImage(generator), SurrogateImage(net)):
+        assert not isinstance(transform, InvertibleTransform)
+        assert not hasattr(transform, "inverse")
+        assert transform.backend == HideImage.backend
+        assert "no ``inverse``" in type(transform).__doc__
+        assert torch.equal(pickle.loads(pickle.dumps(transform))(plain), transform(plain))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: (x * 255).byte(), r"has dtype torch\.uint8.*ScaleIntensityRange"),
+        (lambda x: x.half(), r"has dtype torch\.float16: cast it to float32 or float64"),
+        (lambda x: x.double().numpy(), r"has dtype torch\.float64 and the network torch\.float32: cast.*EnsureType"),
+        (broken(math.nan), "has non-finite values.*nan_to_num"),
+        (broken(1.01), r"has values in \[.*1\.01\], outside \[0, 1\].*ScaleIntensityRange"),
+        (lambda x: x[:, :0], r"is empty, its shape is \(1, 0, 14\)"),
+    ],
+)
+def test_network_transforms_refuse_values(plain, generator, net, spoil, message):
+    with pytest.raises(ValueError, match="the synthetic image " + message):
+        EnhanceImage(generator)(spoil(plain))
+    with pytest.raises(ValueError, match="the plaintext " + message):
+        SurrogateImage(net)(spoil(plain))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "enhance_message", "surrogate_message"),
+    [
+        (
+            lambda x: x[0],
+            r"synthetic image has shape \(16, 14\): expected one image, \(C, H, W\) or \(C, D, H, W\); add the channel",
+            r"plaintext has shape \(16, 14\) and the host \(1, 16, 14\)",
+        ),
+        (
+            lambda x: x[None],
+            r"batch has shape \[1, 1, 1, 16, 14\]: expected \(B, 1, \*spatial\) with 2 spatial axes",
+            r"plaintext has shape \(1, 1, 16, 14\) and the host \(1, 16, 14\)",
+        ),
+        (
+            lambda x: x[None, None],
+            r"synthetic image has shape \(1, 1, 1, 16, 14\): expected one image.*one by one",
+            r"plaintext has shape \(1, 1, 1, 16, 14\) and the host",
+        ),
+        (
+            lambda x: x.expand(3, -1, -1),
+            r"batch has shape \[1, 3, 16, 14\]: expected \(B, 1, \*spatial\)",
+            r"plaintext has 3 channel\(s\) and the host 1 .*ToUnitGrey",
+        ),
+    ],
+)
+def test_network_transforms_refuse_shapes(plain, generator, net, spoil, enhance_message, surrogate_message):
+    with pytest.raises(ValueError, match=enhance_message):
+        EnhanceImage(generator)(spoil(plain))
+    with pytest.raises(ValueError, match=surrogate_message):
+        SurrogateImage(net)(spoil(plain))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, MetaTensor
@@ -10,7 +12,17 @@ from monai.transforms.transform import MapTransform, Randomizable
 from monai.utils import set_determinism
 
 import fesf.transforms as package
-from fesf.transforms import HideImage, HideImaged, RandHideImage, RandHideImaged
+from fesf.networks import EnhancementGenerator, SurrogateNet
+from fesf.transforms import (
+    EnhanceImage,
+    EnhanceImaged,
+    HideImage,
+    HideImaged,
+    RandHideImage,
+    RandHideImaged,
+    SurrogateImage,
+    SurrogateImaged,
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +131,61 @@ def test_names_and_kinds(hosts):
     assert isinstance(RandHideImaged("a", hosts), Randomizable)
     assert HideImaged.backend is HideImage.backend
     assert sorted(package.__all__) == package.__all__ or all(hasattr(package, name) for name in package.__all__)
+
+
+@pytest.fixture
+def pairs(hosts):
+    """Each dictionary transform of a network beside its array transform."""
+    generator = EnhancementGenerator(2, channels=(4, 8))
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.normal_(0.0, 0.2, generator=torch.Generator().manual_seed(0))
+    net = SurrogateNet(hosts[0], 0.2, 0.5, generator, 0.3, 0.9)
+    return [(EnhanceImaged, EnhanceImage, generator), (SurrogateImaged, SurrogateImage, net)]
+
+
+def test_networks_equal_array(data, pairs):
+    for dictionary, array, network in pairs:
+        before = dict(data)
+        out = dictionary(("image", "other"), network)(data)
+        for key in ("image", "other"):
+            assert torch.equal(torch.as_tensor(out[key]), torch.as_tensor(array(network)(data[key])))
+            assert not torch.equal(torch.as_tensor(out[key]), torch.as_tensor(data[key]))
+        assert set(out) == {"image", "other", "label"}
+        assert isinstance(out["image"], MetaTensor)
+        assert "schmidt" not in f"{out['image'].meta}{out}"
+        assert data == before  # the caller's dictionary is untouched
+        assert data["image"] is before["image"]
+        assert data["image"].meta["filename_or_obj"] == "schmidt.png"
+
+
+def test_networks_missing_keys_and_refusals(data, pairs):
+    for dictionary, _, network in pairs:
+        with pytest.raises(KeyError, match="absent"):
+            dictionary("absent", network)(data)
+        assert "absent" not in dictionary(("absent", "other"), network, allow_missing_keys=True)(data)
+        with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+            dictionary("other", network)({"other": data["other"] * 2})
+
+
+def test_networks_names_and_kinds(data, pairs):
+    assert package.EnhanceImageD is package.EnhanceImageDict is EnhanceImaged
+    assert package.SurrogateImageD is package.SurrogateImageDict is SurrogateImaged
+    for dictionary, array, network in pairs:
+        transform = dictionary("other", network)
+        assert isinstance(transform, MapTransform)
+        assert not isinstance(transform, InvertibleTransform)
+        assert not hasattr(transform, "inverse")
+        assert not network.training
+        assert dictionary.backend is array.backend
+        copied = pickle.loads(pickle.dumps(transform))
+        assert torch.equal(copied(data)["other"], transform(data)["other"])
+
+
+def test_the_pipeline_in_three_steps_or_one(data, hosts, pairs):
+    """Configs may build it from the steps: the second pass is HideImage with what EnhanceImaged made as host."""
+    (_, _, generator), (_, _, net) = pairs
+    steps = Compose([HideImaged("other", hosts[0], 0.2, 0.5), EnhanceImaged("other", generator)])
+    enhanced = steps({"other": data["other"]})["other"]
+    out = SurrogateImaged("other", net)(data)["other"]
+    torch.testing.assert_close(out, HideImage(enhanced, 0.3, 0.9)(data["other"]), rtol=0, atol=1e-6)
