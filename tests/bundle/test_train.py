@@ -11,8 +11,9 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from fesf.scripts.engines.history import COLUMNS
 from tests.bundle.tiny import root_cause, run, workflow, write_store
+
+COLUMNS = ("epoch", "train_loss", "val_loss", "val_auc", "val_accuracy")
 
 
 def test_training_run(trained: tuple[Path, ConfigWorkflow]) -> None:
