@@ -8,6 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ def write_atomic(path: str | Path, content: bytes, mode: int = PRIVATE) -> None:
         file.flush()
         os.fsync(descriptor)
     os.replace(beside, path)
+
+
+def file_sha256(path: str | Path | None) -> str | None:
+    """Digest of a file's content in hex; None for no file.
+
+    Raises:
+        ValueError: when there is no such file.
+    """
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise ValueError(f"{str(path)!r} is not a file: give the path of one, or null for none.")
+    return sha256(Path(path).read_bytes()).hexdigest()
 
 
 def to_json(value: Any) -> bytes:

@@ -33,6 +33,7 @@ class HostPool:
     Attributes:
         host: the hiding image, float32 (1, *spatial) in [0, 1].
         host_sha256: digest of its file.
+        files: the images' files, sorted by name.
         size: number of images in the pool.
 
     Raises:
@@ -49,18 +50,33 @@ class HostPool:
                 f"host {host!r} is not in hosts_dir: name one of its {len(files)} files, or leave it null."
             )
         chosen = folder / host if host is not None else files[np.random.default_rng(recipe.seed).integers(len(files))]
-        loader = LoadImageCohortd("image", recipe.spatial_size, recipe.intensity_range)
+        self._loader = LoadImageCohortd("image", recipe.spatial_size, recipe.intensity_range)
         thumbnails = []
         for path in files:
-            image = _read(loader, path)
+            image = self.read(path)
             thumbnails.append(thumbnail(image))
             if path == chosen:
                 self.host = image
-        self.size = len(files)
+        self.files, self.size = files, len(files)
         self.host_sha256 = sha256(chosen.read_bytes()).hexdigest()
         self.thumbnails = torch.stack(thumbnails)
         if float(self.host.min()) == float(self.host.max()):
             raise ValueError(f"The host {chosen.name!r} is constant, it has no phase to hide in: choose another host.")
+
+    def read(self, path: Path) -> Tensor:
+        """An image of the pool, (1, *spatial) in [0, 1].
+
+        Raises:
+            ValueError: when it cannot be read.
+        """
+        try:
+            return self._loader.prepare(str(path)).as_tensor()
+        except CohortError as error:
+            raise ValueError(f"The host {path.name!r}: {error}") from None
+        except Exception as error:
+            raise ValueError(
+                f"The host {path.name!r} cannot be read ({type(error).__name__}): hosts_dir may hold images only."
+            ) from error
 
     def nearest(self, image: Tensor) -> float:
         """Largest correlation of the image (1, *spatial) with a host of the pool, in [-1, 1]."""
@@ -81,17 +97,6 @@ def thumbnail(image: Tensor, length: int = THUMBNAIL) -> Tensor:
     centred = small - small.mean()
     norm = torch.linalg.vector_norm(centred)
     return centred / norm if norm > 1e-6 else torch.zeros_like(centred)
-
-
-def _read(loader: LoadImageCohortd, path: Path) -> Tensor:
-    try:
-        return loader.prepare(str(path)).as_tensor()
-    except CohortError as error:
-        raise ValueError(f"The host {path.name!r}: {error}") from None
-    except Exception as error:
-        raise ValueError(
-            f"The host {path.name!r} cannot be read ({type(error).__name__}): hosts_dir may hold images only."
-        ) from error
 
 
 def refuse_near_duplicate(pool: HostPool, image: Tensor, row: int) -> None:

@@ -15,6 +15,11 @@ MAXIMUM_EXCESS = 0.12
 """Most by which a surrogate may cohere with the plaintext beyond what its host does. On the same images: at most 0.06;
 the plaintext itself exceeds by 0.57 and more."""
 
+MAXIMUM_SHIFT_CHANGE = 1e-3
+"""Most by which a pixel of a surrogate, in [0, 1], may change when its plaintext is shifted round: no stage may see the
+phase. A generator amplifies rounding; 3e-5 is the most measured. What lets the plaintext through changes by its
+contrast."""
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseCheck:
@@ -23,15 +28,30 @@ class PhaseCheck:
     Args:
         coherence: of the surrogate with its host, in [-1, 1].
         excess: coherence of surrogate and plaintext less that of host and plaintext, in [-2, 2].
+        shift_change: largest change of a pixel when the plaintext is shifted round; 0 where it was not tried.
     """
 
     coherence: float
     excess: float
+    shift_change: float = 0.0
 
     @property
     def passed(self) -> bool:
         """Whether the image may be published."""
-        return self.coherence >= MINIMUM_COHERENCE and self.excess <= MAXIMUM_EXCESS
+        return (
+            self.coherence >= MINIMUM_COHERENCE
+            and self.excess <= MAXIMUM_EXCESS
+            and self.shift_change <= MAXIMUM_SHIFT_CHANGE
+        )
+
+    @property
+    def text(self) -> str:
+        """The figures with their limits."""
+        return (
+            f"coherence with the host {self.coherence:.3f}, at least {MINIMUM_COHERENCE}; beyond the host's with the"
+            f" plaintext {self.excess:.3f}, at most {MAXIMUM_EXCESS}; change under a shift of the plaintext"
+            f" {self.shift_change:.1e}, at most {MAXIMUM_SHIFT_CHANGE:.0e}"
+        )
 
 
 def phase_coherence(first: Tensor, second: Tensor, spatial_dims: int) -> float:
@@ -52,17 +72,19 @@ def phase_coherence(first: Tensor, second: Tensor, spatial_dims: int) -> float:
     return _coherence(_whiten(first, spatial_dims), _whiten(second, spatial_dims))
 
 
-def check_phase(surrogate: Tensor, host: Tensor, plain: Tensor) -> PhaseCheck:
+def check_phase(surrogate: Tensor, host: Tensor, plain: Tensor, shift_change: float = 0.0) -> PhaseCheck:
     """Compare a surrogate's phase, as it will be written, with its host's and the plaintext's.
 
     Args:
         surrogate: image (C, *spatial) after rounding to the file's grey levels.
-        host: image of the same shape: the host of the pass that made the surrogate.
+        host: image of the same shape: the host of the pass that made the surrogate, or the generator's own output.
         plain: image of the same shape.
+        shift_change: see :class:`PhaseCheck`; a generator's images move towards what all images of their kind share,
+            so that their likeness to the plaintext's phase says little, and how they react to a shift says it all.
     """
     dims = surrogate.ndim - 1
     ours, hosts, plains = (_whiten(image, dims) for image in (surrogate, host, plain))
-    return PhaseCheck(_coherence(ours, hosts), _coherence(ours, plains) - _coherence(hosts, plains))
+    return PhaseCheck(_coherence(ours, hosts), _coherence(ours, plains) - _coherence(hosts, plains), shift_change)
 
 
 def _whiten(image: Tensor, spatial_dims: int) -> Tensor:

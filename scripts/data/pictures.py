@@ -39,13 +39,30 @@ def middle_slice(image: Floats) -> Floats:
     return np.asarray(flat).T
 
 
-def to_png(picture: Floats) -> bytes:
+def to_png(picture: Floats, least_side: int = LEAST_SIDE) -> bytes:
     """Grey (rows, columns) or colour (rows, columns, 3) in [0, 1] as PNG, enlarged by repeating pixels."""
-    factor = max(1, -(-LEAST_SIDE // min(picture.shape[:2])))
+    factor = max(1, -(-least_side // min(picture.shape[:2])))
     values = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(values.repeat(factor, 0).repeat(factor, 1))).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def sheet(rows: Sequence[Sequence[Floats]], least_side: int = 96) -> bytes:
+    """Rows of images of one shape as one PNG, a thin white line between them.
+
+    Args:
+        rows: images (X, Y) or (X, Y, Z) in [0, 1], equally many a row.
+        least_side: images are enlarged to at least so many pixels.
+    """
+    shown = [[middle_slice(image) for image in row] for row in rows]
+    factor = max(1, -(-least_side // min(shown[0][0].shape)))
+    lines = [np.concatenate([_framed(image.repeat(factor, 0).repeat(factor, 1)) for image in row], 1) for row in shown]
+    return to_png(np.concatenate(lines, 0), least_side=1)
+
+
+def _framed(picture: Floats) -> Floats:
+    return np.pad(picture, ((0, 2), (0, 2)), constant_values=1.0)
 
 
 def spectrum(picture: Floats, alpha: float, low: float, high: float) -> Floats:
@@ -133,6 +150,34 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, str]]], best: Mapp
     auc.set(xlabel="epoch", ylabel="AUC on validation")
     loss.legend(frameon=False, fontsize=8)
     auc.legend(frameon=False, fontsize=8, loc="lower right")
+    return _svg(figure)
+
+
+def draw_distance(rows: Sequence[Mapping[str, str]], kept: Mapping[str, float]) -> bytes:
+    """The generator's squared MMD to held-out hosts over epochs as SVG, with where it started and the floor.
+
+    Args:
+        rows: rows of the generator's history.csv.
+        kept: the kept epoch's figures, distance.json.
+    """
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    distance, losses = _axes(figure, 2)
+    epochs = [int(row["epoch"]) for row in rows]
+    distance.plot(epochs, _column(rows, "val_mmd"), color=COLOURS["surrogate"], marker=".", label="enhanced")
+    distance.axhline(
+        kept["val_mmd_synthetic"], color=COLOURS["plaintext"], linestyle="--", label="synthetic (no generator)"
+    )
+    distance.axhline(kept["val_mmd_floor"], color="#6b7280", linestyle=":", label="floor: halves of the host domain")
+    distance.plot(kept["epoch"], kept["val_mmd"], "o", color=COLOURS["surrogate"], markersize=7)
+    for name, style in (("generator_loss", "-"), ("discriminator_loss", "--")):
+        losses.plot(
+            epochs, _column(rows, name), color=COLOURS["surrogate"], linestyle=style, label=name.replace("_", " ")
+        )
+    for axes in (distance, losses):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, fontsize=8)
+    distance.set(xlabel="epoch", ylabel="squared MMD to held-out hosts")
+    losses.set(xlabel="epoch", ylabel="adversarial loss")
     return _svg(figure)
 
 

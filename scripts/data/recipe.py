@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fesf.networks.surrogate import check_stage
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.provenance import versions
 from fesf.transforms.checks import check_alpha, check_beta
@@ -24,6 +25,10 @@ class Recipe:
         release_id: name of the release: letters, digits, ``. _ -``. The ids in the store depend on it.
         alpha: half-width of the low-frequency band as a share of each axis, in [0, 0.5].
         beta: the plaintext's share of the amplitude, in [0, 1].
+        second_alpha: alpha of the second pass; None for ``alpha`` where there is a second pass.
+        second_beta: beta of the second pass; None for ``beta`` where there is a second pass.
+        stage: "synthetic", "enhanced" or "surrogate"; None for "surrogate" with a generator, "synthetic" without.
+        generator_sha256: digest of the generator's file; None for no generator.
         image_size: two or three lengths, at least 8, axes as MONAI's LoadImage gives them.
         intensity_range: lowest and highest intensity that become 0 and 1; None divides integers by their dtype's
             maximum.
@@ -41,6 +46,10 @@ class Recipe:
     release_id: str
     alpha: float = 0.1
     beta: float = 0.5
+    second_alpha: float | None = None
+    second_beta: float | None = None
+    stage: str | None = None
+    generator_sha256: str | None = None
     image_size: Sequence[int] = (64, 64)
     intensity_range: Sequence[float] | None = None
     bit_depth: int = 8
@@ -56,6 +65,8 @@ class Recipe:
         object.__setattr__(self, "release_id", str(self.release_id))
         object.__setattr__(self, "alpha", check_alpha(self.alpha))
         object.__setattr__(self, "beta", check_beta(self.beta))
+        object.__setattr__(self, "stage", check_stage(self.stage, self.generator_sha256 is not None))
+        self._check_second_pass()
         if isinstance(self.image_size, str) or not isinstance(self.image_size, Sequence):
             raise ValueError(f"image_size={self.image_size!r}: give a list such as [64, 64].")
         object.__setattr__(self, "image_size", tuple(self.image_size))
@@ -84,6 +95,20 @@ class Recipe:
             )
         object.__setattr__(self, "fractions", tuple(float(share) for share in shares))
 
+    def _check_second_pass(self) -> None:
+        """The second pass has its alpha and beta, other stages have none; a generator not used is not recorded."""
+        if self.stage == "synthetic":
+            object.__setattr__(self, "generator_sha256", None)
+        for name, check in (("alpha", check_alpha), ("beta", check_beta)):
+            value = getattr(self, f"second_{name}")
+            if self.stage != "surrogate" and value is not None:
+                raise ValueError(
+                    f"second_{name}={value!r} describes a second pass, which stage {self.stage!r} does not make: leave"
+                    " it null, or choose stage 'surrogate'."
+                )
+            if self.stage == "surrogate":
+                object.__setattr__(self, f"second_{name}", check(getattr(self, name) if value is None else value))
+
     @property
     def spatial_size(self) -> tuple[int, ...]:
         """The image size as a tuple."""
@@ -104,10 +129,8 @@ class Recipe:
         """
         rule = "dtype maximum" if self.intensity_range is None else list(self.intensity_range)
         chosen = {name: value for name, value in asdict(self).items() if name != "intensity_range"}
-        passes = {"stage": "synthetic", "second_alpha": None, "second_beta": None, "generator_sha256": None}
         return {
             **chosen,
-            **passes,
             "intensity_rule": {"scale": rule, "colour": "ITU-R BT.601 luma", "resize": "area", "clip": [0, 1]},
             "encoding": self.encoding,
             "host_sha256": host_sha256,

@@ -17,12 +17,12 @@ import numpy as np
 from fesf.scripts.data.cohort import CohortError, CohortRow, read_cohort
 from fesf.scripts.data.files import SHARED, make_private_folder, to_csv, to_json, write_atomic
 from fesf.scripts.data.flags import flag
-from fesf.scripts.data.folders import JOURNAL, LINKAGE, QUARANTINE, RELEASE, SPLITS, ReleaseFolders
+from fesf.scripts.data.folders import JOURNAL, LINKAGE, QUARANTINE, RELEASE, ReleaseFolders
 from fesf.scripts.data.journal import Journal, Written
+from fesf.scripts.data.kept_splits import plan_splits, save_splits
 from fesf.scripts.data.keys import commitment, derive_key, is_demo_secret, keyed_id, load_secret
-from fesf.scripts.data.phase import MAXIMUM_EXCESS, MINIMUM_COHERENCE, PhaseCheck
+from fesf.scripts.data.phase import PhaseCheck
 from fesf.scripts.data.recipe import Recipe
-from fesf.scripts.data.splits import assign_splits, read_splits
 from fesf.scripts.data.store import DATASET, FORMAT, IMAGES, MANIFEST, SECTIONS, SUFFIXES, VERSION, load_manifest
 
 DRY_RUN_IMAGES = 32
@@ -70,7 +70,7 @@ class Release:
         self._keys = {purpose: derive_key(secret, recipe.release_id, purpose) for purpose in purposes}
         self.cohort = read_cohort(cohort)
         self.suffix = SUFFIXES[recipe.encoding["type"]]
-        self.splits = self._split(previous_splits)
+        self.splits = plan_splits(self.cohort, recipe.fractions, recipe.seed, hospital_dir, previous_splits)
         self.excluded: list[tuple[int, str]] = []
         self.written_bytes = 0
         ids = {keyed_id(self._keys["image"], *row.key): row for row in self.cohort.rows}
@@ -84,21 +84,6 @@ class Release:
             "recipe": sha256(to_json(known)).hexdigest(),
             "secret": commitment(self._keys["commitment"], b"journal"),
         }
-
-    def _split(self, previous_splits: str | Path | None) -> dict[str, str]:
-        given = {row.patient: row.split for row in self.cohort.rows if row.split}
-        kept = self.folders.hospital(SPLITS)
-        sources = [Path(previous_splits)] if previous_splits is not None else []
-        earlier: dict[str, str] = {}
-        for source in [*sources, *([kept] if kept.is_file() else [])]:
-            earlier |= read_splits(source)
-        moved = [row.row for row in self.cohort.rows if row.split and earlier.get(row.patient, row.split) != row.split]
-        if moved:
-            raise CohortError(
-                f"Row {moved[0]} of the cohort names another split than splits.csv holds for its patient."
-            )
-        labels = self.cohort.labels_of_patients()
-        return assign_splits(labels, self.recipe.fractions, self.recipe.seed, earlier | given)
 
     def _plan(self) -> list[CohortRow]:
         done = set() if self.dry_run else self.journal.intact(self.folders.partial / IMAGES, self.suffix)
@@ -148,10 +133,8 @@ class Release:
         """
         if not check.passed:
             raise CohortError(
-                f"Row {row.row} of the cohort: its surrogate failed the phase check (coherence with the host "
-                f"{check.coherence:.3f}, at least {MINIMUM_COHERENCE}; beyond the host's with the plaintext "
-                f"{check.excess:.3f}, at most {MAXIMUM_EXCESS}). Nothing was published. Choose a smaller beta, or a"
-                " host with fewer pixels at 0 and 1."
+                f"Row {row.row} of the cohort: its surrogate failed the phase check ({check.text}). Nothing was"
+                " published. Choose a smaller beta, or a host with fewer pixels at 0 and 1."
             )
         self.written_bytes += len(content)
         if self.dry_run:
@@ -193,8 +176,7 @@ class Release:
             {"id": name, "row": row.row, "split": self.splits[row.patient]} | _of_row(row) for name, row in rows.items()
         )
         write_atomic(hospital(LINKAGE), to_csv(("id", "row", "patient", "study", "label", "split"), linkage))
-        splits = ({"patient": patient, "split": split} for patient, split in sorted(self.splits.items()))
-        write_atomic(hospital(SPLITS), to_csv(("patient", "split"), splits))
+        save_splits(self.folders.hospital_dir, self.splits)
         aside = ({"row": row, "reason": reason} for row, reason in sorted(self.excluded))
         write_atomic(hospital(QUARANTINE), to_csv(("row", "reason"), aside))
         write_atomic(hospital(RELEASE), release)

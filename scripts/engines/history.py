@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,35 @@ from fesf.scripts.data.files import to_csv
 from fesf.scripts.engines.output import replace_file
 from fesf.scripts.engines.predictions import is_first_process
 
-COLUMNS = ("epoch", "train_loss", "val_loss", "val_auc", "val_accuracy")
+LOSSES = {"train_loss": CommonKeys.LOSS}
+METRICS = ("val_loss", "val_auc", "val_accuracy")
 
 
 class History:
     """Handler that averages the training loss of an epoch and writes the curve so far.
 
-    The mean loss goes to ``engine.state.metrics["train_loss"]``, where StatsHandler, TensorBoard and MLflow find it.
+    The means go to ``engine.state.metrics``, where StatsHandler, TensorBoard and MLflow find them.
 
     Args:
-        path: the table, with the columns of :data:`COLUMNS`.
-        evaluator: engine that validates under the number of the trainer's epoch; its metrics become the other columns,
-            which stay empty where it did not run.
+        path: the table; its columns are epoch, the losses and the metrics.
+        evaluator: engine that validates under the number of the trainer's epoch; its metrics stay empty where it did
+            not run.
+        losses: by column, the key of the trainer's output that is averaged.
+        metrics: the evaluator's metrics that are columns.
     """
 
-    def __init__(self, path: str | Path, evaluator: Engine) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        evaluator: Engine,
+        losses: Mapping[str, str] = LOSSES,
+        metrics: Sequence[str] = METRICS,
+    ) -> None:
         self.path = Path(path)
         self.evaluator = evaluator
         self.rows: list[dict[str, Any]] = []
-        self._losses: list[float] = []
+        self.losses, self.metrics = dict(losses), tuple(metrics)
+        self._values: dict[str, list[float]] = {name: [] for name in self.losses}
 
     def attach(self, engine: Engine) -> None:
         """Watch a trainer; attach it after the validation handler and before those that log."""
@@ -41,17 +51,20 @@ class History:
 
     def _keep_loss(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        self._losses.append((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS].item())
+        item = output[0] if isinstance(output, list) else output
+        for name, key in self.losses.items():
+            self._values[name].append(item[key].item())
 
     def __call__(self, engine: Engine) -> None:
-        loss, self._losses = float(np.mean(self._losses)), []
-        engine.state.metrics["train_loss"] = loss
+        means = {name: float(np.mean(values)) for name, values in self._values.items()}
+        self._values = {name: [] for name in self.losses}
+        engine.state.metrics |= means
         state = self.evaluator.state
         metrics = state.metrics if state.epoch == engine.state.epoch else {}
-        validated = {name: float(value) for name, value in metrics.items() if name in COLUMNS}
-        self.rows.append({"epoch": engine.state.epoch, "train_loss": loss} | validated)
+        validated = {name: float(value) for name, value in metrics.items() if name in self.metrics}
+        self.rows.append({"epoch": engine.state.epoch} | means | validated)
         if is_first_process():
-            replace_file(self.path, to_csv(COLUMNS, self.rows))
+            replace_file(self.path, to_csv(("epoch", *self.losses, *self.metrics), self.rows))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""

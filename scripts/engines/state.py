@@ -79,8 +79,7 @@ class TrainingState:
         state = {name: part.state_dict() for name, part in self._parts().items()}
         state["trainer"] = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length}
         state["evaluator"] = {"best_metric": float(best.best_metric), "best_metric_epoch": int(best.best_metric_epoch)}
-        if engine.scaler is not None:
-            state["scaler"] = engine.scaler.state_dict()
+        state |= {name: scaler.state_dict() for name, scaler in _scalers(engine).items()}
         save_state(self.path, state)
 
     def _restore(self, engine: Trainer) -> None:
@@ -101,9 +100,15 @@ class TrainingState:
         engine.load_state_dict(state["trainer"] | {"max_epochs": engine.state.max_epochs})
         for name, value in state["evaluator"].items():
             setattr(self.evaluator.state, name, value)
-        if engine.scaler is not None and "scaler" in state:
-            engine.scaler.load_state_dict(state["scaler"])
+        for name, scaler in _scalers(engine).items():
+            if name in state:
+                scaler.load_state_dict(state[name])
         engine.logger.info(f"Went on from epoch {engine.state.epoch}")
+
+
+def _scalers(engine: Any) -> dict[str, Any]:
+    """Gradient scalers of mixed precision by name: one of MONAI's supervised trainer, two of an adversarial one."""
+    return getattr(engine, "scalers", None) or ({} if engine.scaler is None else {"scaler": engine.scaler})
 
 
 def epoch_seed(seed: int, epoch: int, rank: int = 0) -> int:

@@ -7,14 +7,36 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from monai.inferers import Inferer
 from monai.utils import CommonKeys
 from torch import Tensor
 
+from fesf.networks.surrogate import SurrogateNet
 from fesf.scripts.data.cohort import CohortError
 from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate
 from fesf.scripts.data.phase import check_phase
 from fesf.scripts.data.release import Release
 from fesf.scripts.data.store import encode_image
+
+SHIFTED = "shifted"
+
+
+class StagesInferer(Inferer):
+    """Run the hospital's pipeline and keep what the phase check wants: the stages, and a shifted plaintext's last."""
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Stages of a batch by name, in order, the last one to be written; another network's output as it is.
+
+        Where a generator takes part, "shifted" holds what becomes of the plaintext shifted round by a third of each
+        axis: the same image, unless something of the plaintext but its amplitude comes through.
+        """
+        if not isinstance(network, SurrogateNet):
+            return {"synthetic": network(inputs)}
+        made = network.stages(inputs)
+        if "enhanced" in made:
+            axes = tuple(range(2, inputs.ndim))
+            made[SHIFTED] = network(inputs.roll(tuple(inputs.shape[axis] // 3 for axis in axes), axes))
+        return made
 
 
 class SurrogateWriter:
@@ -55,10 +77,14 @@ class SurrogateWriter:
                 raise
             self.release.exclude(row, str(error))
             return
-        surrogate = output[CommonKeys.PRED][0].float().cpu()
+        stages = {name: images[0].float().cpu() for name, images in output[CommonKeys.PRED].items()}
+        shifted = stages.pop(SHIFTED, None)
+        surrogate = stages[next(reversed(stages))]
+        change = 0.0 if shifted is None else float((surrogate - shifted).abs().max())
         clipped = float(((surrogate == 0) | (surrogate == 1)).float().mean())
         content = encode_image(surrogate.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
-        self.release.add(row, content, clipped, check_phase(self._as_written(surrogate), self.pool.host, plain))
+        host = stages.get("enhanced", self.pool.host)
+        self.release.add(row, content, clipped, check_phase(self._as_written(surrogate), host, plain, change))
 
     def _as_written(self, surrogate: Tensor) -> Tensor:
         """The grey levels that the file holds; compared with the encoder in the tests."""

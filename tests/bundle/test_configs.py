@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from monai.bundle import ConfigParser
 
 from tests.bundle.tiny import CONFIGS
@@ -67,19 +66,22 @@ def test_no_machine_path(path: Path) -> None:
         assert not re.match(r"[$\s'\"]*/(?!\w*')", text) or text.startswith("/plaintext"), text
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "plaintext.json", "hide.json"])
+@pytest.mark.parametrize("name", ["train.json", "inference.json", "plaintext.json", "hide.json", "enhance.json"])
 def test_knobs_come_first(name: str) -> None:
     """Plain values stand before the first component."""
     kinds = [
         isinstance(value, (dict, list)) and bool(list(targets(value)))
         for key, value in read(name).items()
-        if key not in ("imports", "initialize", "run", "training", "inferring", "hiding", "network", "handlers")
+        if key
+        not in ("imports", "initialize", "run", "training", "inferring", "hiding", "enhancing", "network", "handlers")
         and not (isinstance(value, str) and value.startswith(("$", "@", "%")))
     ]
     assert kinds == sorted(kinds)
 
 
-@pytest.mark.parametrize("name", ["train.json", "evaluate.json", "plaintext.json", "multi_gpu_train.json"])
+@pytest.mark.parametrize(
+    "name", ["train.json", "evaluate.json", "plaintext.json", "multi_gpu_train.json", "enhance.json"]
+)
 def test_handlers_are_named(name: str) -> None:
     for key in texts(list(read(name))):
         assert not re.search(r"handlers#\d", key), key
@@ -93,22 +95,58 @@ def test_what_is_typed_twice_is_equal(key: str) -> None:
     assert read("train.json")[key] == read("inference.json")[key]
 
 
+# What hide.json and enhance.json do under one name, each in its way.
+APART = {"imports", "recipe", "pool", "generator", "network_def", "network", "initialize", "run"}
+
+
+def test_the_hospitals_configs_are_equal_where_they_share_a_name() -> None:
+    """A generator must be trained on what hide.json makes: the same images, hosts and band."""
+    hiding, enhancing = read("hide.json"), read("enhance.json")
+    shared = set(hiding) & set(enhancing)
+    assert {name for name in shared if hiding[name] != enhancing[name]} == APART
+    assert shared - APART >= {
+        "cohort", "hosts_dir", "host", "hospital_dir", "previous_splits", "release_id", "alpha", "beta", "image_size",
+        "intensity_range", "fractions", "on_bad_row", "seed", "device", "save_execute_config", "preprocessing",
+        "generator_def",
+    }  # fmt: skip
+    for name in ("recipe", "pool"):
+        assert enhancing[name].items() <= hiding[name].items(), name
+    network, first_pass = hiding["network_def"], enhancing["hiding_network"]
+    assert first_pass.items() <= network.items()
+    assert set(network) - set(first_pass) == {"generator", "second_alpha", "second_beta", "stage"}
+    measuring = read("quality.json")
+    for name in (set(measuring) & set(enhancing)) - APART - {"splits"}:
+        assert measuring[name] == enhancing[name], name
+    assert (
+        measuring["quality"]["source"].items()
+        <= (enhancing["val_synthetic"] | {"section": "@section", "cohort": "@cohort"}).items()
+    )
+
+
+def test_the_hospitals_configs_parse_equal() -> None:
+    parsers = []
+    for name in ("hide.json", "enhance.json"):
+        parser = ConfigParser()
+        parser.read_config(str(CONFIGS / name))
+        parsers.append(parser)
+    hiding, enhancing = (parser.get_parsed_content for parser in parsers)
+    for name in (set(read("hide.json")) & set(read("enhance.json"))) - APART - {"plain_errors"}:
+        first, second = hiding(name), enhancing(name)
+        if name == "generator_def":
+            first, second = ({key: value.shape for key, value in each.state_dict().items()} for each in (first, second))
+        if name == "preprocessing":
+            first, second = ((each.keys, each.spatial_size, each.intensity_range) for each in (first, second))
+        assert first == second, name
+    common = [parser.get_parsed_content("recipe") for parser in parsers]
+    assert common[0] == common[1]
+    assert enhancing("output_dir").startswith(enhancing("hospital_dir") + "/")
+
+
 def test_loaders_are_equal() -> None:
     train, inference = read("train.json")["load"], read("inference.json")["load"]
     assert train | {"store": ""} == inference | {"store": ""}
     assert read("evaluate.json")["checkpoint_loader"] == read("inference.json")["checkpoint_loader"]
     assert read("evaluate.json")["operating_point"] == read("inference.json")["operating_point"]
-
-
-@pytest.mark.parametrize("name", ["densenet121", "resnet18"])
-def test_networks_by_one_override_file(name: str) -> None:
-    parser = ConfigParser()
-    parser.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "networks" / f"{name}.json")])
-    parser["num_classes"] = 3
-    network = parser.get_parsed_content("network_def").eval()
-    assert type(network).__name__.lower() == {"densenet121": "densenet121", "resnet18": "resnet"}[name]
-    with torch.no_grad():
-        assert network(torch.rand(1, 1, 64, 64)).shape == (1, 3)
 
 
 def test_the_default_network_is_a_small_one_of_monai() -> None:

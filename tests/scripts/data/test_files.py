@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from fesf.scripts.data.files import make_private_folder, to_csv, to_json, write_atomic
+from fesf.scripts.data.files import file_sha256, make_private_folder, to_csv, to_json, write_atomic
 
 
 def test_write_replaces_at_once_and_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +37,13 @@ def test_folder_is_private_or_refused(tmp_path: Path) -> None:
     folder.chmod(0o750)
     with pytest.raises(ValueError, match="can be read by other users: chmod 700"):
         make_private_folder(folder)
+
+
+def test_digest_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "generator.pt"
+    path.write_bytes(b"weights")
+    assert file_sha256(path) == file_sha256(str(path)) == hashlib.sha256(b"weights").hexdigest()
+    assert file_sha256(None) is None
+    for missing in (tmp_path / "nowhere.pt", tmp_path):
+        with pytest.raises(ValueError, match=r"' is not a file: give the path of one, or null for none\."):
+            file_sha256(missing)

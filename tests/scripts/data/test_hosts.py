@@ -29,6 +29,22 @@ def test_choice_depends_on_the_seed_alone(make_cohort: Callable[..., Path]) -> N
     assert HostPool(folder, RECIPE, host="2.png").host_sha256 == sha256(files[2].read_bytes()).hexdigest()
 
 
+def test_files_and_images_of_the_pool(make_cohort: Callable[..., Path]) -> None:
+    folder = make_cohort(1) / "hosts"
+    (folder / ".hidden.png").write_text("no image")
+    pool = HostPool(folder, RECIPE, host="1.png")
+    assert pool.files == [folder / f"{i}.png" for i in range(3)]
+    assert pool.size == 3
+    for path in pool.files:
+        image = pool.read(path)
+        assert type(image) is torch.Tensor
+        np.testing.assert_allclose(image[0].numpy(), np.asarray(Image.open(path)).T / 255, atol=1e-7)
+    assert torch.equal(pool.read(pool.files[1]), pool.host)
+    (folder / "2.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"The host '2.png' cannot be read \(\w+\): hosts_dir may hold images only"):
+        pool.read(folder / "2.png")
+
+
 def test_thumbnails_give_the_correlation() -> None:
     first, second = torch.rand(1, 20, 20), torch.rand(1, 20, 20)
     expected = np.corrcoef(first.flatten(), second.flatten())[0, 1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fesf.scripts.data.phase import check_phase, phase_coherence
+from fesf.scripts.data.phase import PhaseCheck, check_phase, phase_coherence
 from fesf.transforms import hide
 
 
@@ -52,3 +52,37 @@ def test_plaintext_in_any_guise_fails(shape: tuple[int, ...]) -> None:
     swapped = hide(host, plain, 0.1, 0.5, spatial_dims=len(shape), clip=True)
     for leak in (plain, 1 - plain, swapped, 0.5 * (plain + host), 0.3 * plain + 0.7 * host):
         assert not check_phase(to_8_bit(leak), host, plain).passed
+
+
+@pytest.mark.parametrize(
+    ("check", "passed"),
+    [
+        (PhaseCheck(0.7, 0.12, 1e-3), True),
+        (PhaseCheck(0.69, 0.0), False),
+        (PhaseCheck(1.0, 0.13), False),
+        (PhaseCheck(1.0, 0.0, 1.1e-3), False),
+        (PhaseCheck(1.0, -1.0), True),
+    ],
+)
+def test_every_limit_counts(check: PhaseCheck, passed: bool) -> None:
+    assert check.passed is passed
+    assert check.text == (
+        f"coherence with the host {check.coherence:.3f}, at least 0.7; beyond the host's with the plaintext"
+        f" {check.excess:.3f}, at most 0.12; change under a shift of the plaintext {check.shift_change:.1e}, at most"
+        " 1e-03"
+    )
+
+
+def test_a_generators_output_is_the_host() -> None:
+    """Its own coherence with the plaintext does not count, the change under a shift does."""
+    plain, host = images((64, 64))
+    enhanced = 0.5 * host + 0.5 * plain
+    surrogate = to_8_bit(hide(plain, enhanced, 0.1, 0.5, clip=True))
+    assert not check_phase(surrogate, host, plain).passed
+    check = check_phase(surrogate, enhanced, plain, 0.0005)
+    assert check.coherence == pytest.approx(phase_coherence(surrogate, enhanced, 2), abs=1e-6)
+    gained = phase_coherence(surrogate, plain, 2) - phase_coherence(enhanced, plain, 2)
+    assert check.excess == pytest.approx(gained, abs=1e-6)
+    assert check.shift_change == 0.0005
+    assert check.passed
+    assert not check_phase(surrogate, enhanced, plain, 0.01).passed

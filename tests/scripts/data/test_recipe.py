@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -28,6 +29,20 @@ from fesf.scripts.data.recipe import Recipe
         ({"seed": -1}, "seed=-1"),
         ({"fractions": [0.5, 0.5]}, "fractions=.*three positive shares"),
         ({"fractions": [0.8, 0.3, -0.1]}, "fractions=.*three positive shares"),
+        ({"stage": "surogate"}, "stage='surogate': choose synthetic, enhanced, surrogate"),
+        ({"stage": "surrogate"}, r"stage='surrogate' needs a generator: train one with enhance\.json, or choose"),
+        ({"stage": "enhanced"}, "stage='enhanced' needs a generator"),
+        (
+            {"second_alpha": 0.2},
+            "second_alpha=0.2 describes a second pass, which stage 'synthetic' does not make: leave",
+        ),
+        ({"second_beta": 0.0}, "second_beta=0.0 describes a second pass, which stage 'synthetic' does not make"),
+        (
+            {"generator_sha256": "ab", "stage": "enhanced", "second_beta": 0.5},
+            "second_beta=0.5 .* which stage 'enhanced' does not make: leave it null, or choose stage 'surrogate'",
+        ),
+        ({"generator_sha256": "ab", "second_alpha": 0.6}, "alpha must be a number in .*got 0.6"),
+        ({"generator_sha256": "ab", "second_beta": -1}, "beta must be .*got -1"),
     ],
 )
 def test_bad_values_are_refused(values: dict[str, Any], message: str) -> None:
@@ -45,3 +60,27 @@ def test_document_holds_the_choices_and_no_secret() -> None:
     assert (document["stage"], document["generator_sha256"], document["images"]) == ("synthetic", None, 3)
     assert document["software"]["monai"] == "1.6.1"
     assert Recipe("r1").document("", "demo", {})["intensity_rule"]["scale"] == "dtype maximum"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ("synthetic", None, None, None)),
+        ({"generator_sha256": "ab"}, ("surrogate", 0.2, 0.6, "ab")),
+        ({"generator_sha256": "ab", "second_alpha": 0, "second_beta": 1}, ("surrogate", 0.0, 1.0, "ab")),
+        ({"generator_sha256": "ab", "second_beta": 0.0}, ("surrogate", 0.2, 0.0, "ab")),
+        ({"generator_sha256": "ab", "stage": "enhanced"}, ("enhanced", None, None, "ab")),
+        ({"generator_sha256": "ab", "stage": "synthetic"}, ("synthetic", None, None, None)),  # it was not used
+    ],
+)
+def test_stages_have_what_belongs_to_them(values: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    document = Recipe("r1", alpha=0.2, beta=0.6, **values).document("", "own", {})
+    assert tuple(document[name] for name in ("stage", "second_alpha", "second_beta", "generator_sha256")) == expected
+    assert (document["alpha"], document["beta"]) == (0.2, 0.6)
+
+
+def test_document_names_every_choice() -> None:
+    document = Recipe("r1").document("", "own", {})
+    chosen = {field.name for field in dataclasses.fields(Recipe)} - {"intensity_range"}
+    assert chosen <= set(document)
+    assert set(document) - chosen == {"intensity_rule", "encoding", "host_sha256", "secret", "software"}

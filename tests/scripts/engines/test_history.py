@@ -44,6 +44,25 @@ def test_one_row_an_epoch(tmp_path: Path, decollated: bool) -> None:
     assert trainer.state.metrics["train_loss"] == 3.0
 
 
+def test_other_losses_and_metrics(tmp_path: Path) -> None:
+    """As enhance.json asks for them."""
+    evaluator = Engine(lambda engine, batch: None)
+
+    def step(engine: Engine, batch: float) -> dict[str, torch.Tensor]:
+        evaluator.state.epoch = engine.state.epoch
+        evaluator.state.metrics = {"val_mmd": 0.5, "val_auc": 0.7}
+        return {"generator_loss": torch.tensor(batch), "discriminator_loss": torch.tensor(10 * batch)}
+
+    trainer = Engine(step)
+    losses = {"g": "generator_loss", "d": "discriminator_loss"}
+    history = History(tmp_path / "history.csv", evaluator, losses, ["val_mmd", "val_step"])
+    history.attach(trainer)
+    trainer.run([1.0, 3.0], max_epochs=2)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines == ["epoch,g,d,val_mmd,val_step", "1,2.0,20.0,0.5,", "2,2.0,20.0,0.5,"]
+    assert trainer.state.metrics == {"g": 2.0, "d": 20.0}
+
+
 def test_epochs_without_validation_leave_gaps(tmp_path: Path) -> None:
     run(tmp_path / "history.csv", epochs=1, validate=False)
     assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1,1.5,,,"

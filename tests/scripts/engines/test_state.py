@@ -35,6 +35,8 @@ class Scaler:
 class Trainer(SupervisedTrainer):
     """A trainer on the CPU that has a scaler all the same."""
 
+    scalers: dict[str, Any]
+
     def run(self) -> None:
         Workflow.run(self)  # leaves out the lines that make a scaler
 
@@ -90,6 +92,31 @@ def test_everything_is_restored(tmp_path: Path) -> None:
     assert resumed.state.evaluator.state.best_metric == 0.5
     assert torch.equal(resumed.network.weight, trainer.network.weight)
     assert resumed.optimizer.state_dict()["state"][0]["step"] == 6
+
+
+def test_scalers_of_an_adversarial_trainer_are_kept_by_name(tmp_path: Path) -> None:
+    def with_scalers(folder: Path, g: float, d: float, resume: Path | None = None) -> Trainer:
+        trainer, _ = make(folder, 1, resume)
+        trainer.scalers = {"g_scaler": Scaler(), "d_scaler": Scaler()}
+        for scaler, scale in zip(trainer.scalers.values(), (g, d), strict=True):
+            scaler.scale = scale
+        return trainer
+
+    with_scalers(tmp_path, 4.0, 16.0).run()
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert (saved["g_scaler"], saved["d_scaler"]) == ({"scale": 4.0}, {"scale": 16.0})
+    assert "scaler" not in saved
+    resumed = with_scalers(tmp_path / "again", 1.0, 1.0, tmp_path / "last.pt")
+    resumed.run()
+    assert [scaler.scale for scaler in resumed.scalers.values()] == [4.0, 16.0]
+
+
+def test_without_scalers_none_is_saved(tmp_path: Path) -> None:
+    trainer, _ = make(tmp_path, 1)
+    trainer.scalers = {}
+    trainer.run()
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert set(saved) == {"network", "optimizer", "trainer", "evaluator"}
 
 
 def test_missing_file(tmp_path: Path) -> None:
