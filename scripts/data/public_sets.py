@@ -18,7 +18,7 @@ from fesf.scripts.data.hosts import NEAR_DUPLICATE, HostPool
 from fesf.scripts.data.recipe import Recipe
 
 FOLDS = 5
-WITHDRAWN_SHARE, WITHDRAWN_MOST = 0.1, 10
+WITHDRAWN_SHARE, WITHDRAWN_LEAST, WITHDRAWN_MOST = 0.1, 6, 100
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ SETS = {
     for item in (
         PublicSet("cxr_nih1000", _labelled, (64, 64), own_splits=False, runs=FOLDS, unit="patients"),
         PublicSet("mri_cheng430", _labelled, (64, 64), own_splits=False, runs=FOLDS, unit="patients"),
-        PublicSet("us_breastmnist", _medmnist, (28, 28), own_splits=True, runs=3, unit="images"),
-        PublicSet("fundus_retinamnist", _medmnist, (28, 28), own_splits=True, runs=3, unit="images"),
+        PublicSet("us_breastmnist", _medmnist, (32, 32), own_splits=True, runs=3, unit="images"),
+        PublicSet("fundus_retinamnist", _medmnist, (32, 32), own_splits=True, runs=3, unit="images"),
     )
 }
 
@@ -86,10 +86,10 @@ SETS = {
 def write_cohort(public: PublicSet, source: Path, folder: Path, run: int) -> int:
     """Write ``cohort.csv`` and ``hosts/`` for one run.
 
-    A tenth of the patients (ten at most), drawn by a fixed seed whatever their labels or splits, is withdrawn: their
-    images are the host pool and nothing else. Images that nearly equal a host go with it (us_breastmnist has copies of
-    images under several numbers). Folds split patients by StratifiedGroupKFold; a sixth of the rest
-    validates.
+    A tenth of the patients (six to a hundred, half at most), drawn by a fixed seed whatever their labels or splits, is
+    withdrawn: their images are the host pool and nothing else. Images that nearly equal a host go with it
+    (us_breastmnist has copies of images under several numbers). Folds split patients by StratifiedGroupKFold; a sixth
+    of the rest validates.
 
     Args:
         public: the set.
@@ -103,7 +103,8 @@ def write_cohort(public: PublicSet, source: Path, folder: Path, run: int) -> int
     folder.mkdir(parents=True, exist_ok=True)
     records = public.records(source, folder)
     patients = sorted({record.patient for record in records})
-    count = max(1, min(WITHDRAWN_MOST, round(WITHDRAWN_SHARE * len(patients))))
+    share = round(WITHDRAWN_SHARE * len(patients))
+    count = max(min(WITHDRAWN_LEAST, len(patients) // 2), min(WITHDRAWN_MOST, share))
     withdrawn = set(np.random.default_rng(0).choice(patients, count, replace=False).tolist())
     (folder / "hosts").mkdir(exist_ok=True)
     hosts = [record for record in records if record.patient in withdrawn]

@@ -1,20 +1,22 @@
-"""The table of results: plaintext beside surrogates over folds or seeds, with the paired difference."""
+"""What the reproduction found: every arm's predictions on the same test images, their paired differences, quality."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, PaperLoss, Source, SweepPoint
 from fesf.scripts.data.linkage import PREFIX
+from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.engines.metrics import Floats, Integers, compute_metrics
 
 SHOWN = ("auc", "balanced_accuracy")
-ARMS = ("plaintext", "ihm")
+Arms = dict[str, "Outcome"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,108 @@ def paired_difference(pairs: Sequence[tuple[Outcome, Outcome]], same_test: bool,
         low, high = np.quantile(means, [0.025, 0.975]) if len(means) else (np.nan, np.nan)
         result[name] = {"value": float(np.mean(values[name])), "low": float(low), "high": float(high)}
     return result
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What is done of one set.
+
+    Args:
+        name: the set.
+        sources: its folds or seeds whose source is done.
+        networks: by network, the runs of which every arm is done: run number and outcome of each arm.
+        paper_loss: what the IQEM with lambda = 0 left behind; None while that is not done.
+        sweep: by (alpha, beta), the small CNN's outcome on images of the IHM alone.
+    """
+
+    name: str
+    sources: list[Source]
+    networks: dict[str, list[tuple[int, Arms]]]
+    paper_loss: dict[str, Any] | None = None
+    sweep: dict[tuple[float, float], Outcome] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> bool:
+        """Whether runs are seeds, else patient-disjoint folds."""
+        return self.name == DEMO or SETS[self.name].own_splits
+
+    @property
+    def unit(self) -> str:
+        """What intervals draw."""
+        return "patients" if self.name == DEMO else SETS[self.name].unit
+
+    def arms(self, network: str) -> list[Arms]:
+        """Outcomes of each arm, one dict a run."""
+        return [arms for _, arms in self.networks.get(network, [])]
+
+    def values(self, network: str, arm: str, metric: str) -> list[float]:
+        """A metric of each run."""
+        return [float(arms[arm].metrics()[metric][0]) for arms in self.arms(network)]
+
+    def difference(self, network: str, first: str, second: str) -> dict[str, Any]:
+        """Second arm less first; see :func:`paired_difference`."""
+        runs = self.arms(network)
+        same = all(arms["plaintext"].rows == runs[0]["plaintext"].rows for arms in runs)
+        return paired_difference([(arms[first], arms[second]) for arms in runs], same)
+
+    @property
+    def majority_accuracy(self) -> float:
+        """Mean accuracy on the test images of who always names their most frequent class."""
+        labels = [arms["plaintext"].labels for arms in self.arms(CNN)]
+        return float(np.mean([np.bincount(of_run).max() / len(of_run) for of_run in labels]))
+
+
+@dataclass(frozen=True)
+class Results:
+    """All sets, and how much of the grid is done."""
+
+    sets: list[SetResult]
+    done: int
+    planned: int
+    commits: list[str]
+
+    @property
+    def sweep(self) -> list[SetResult]:
+        """The sets with a sweep."""
+        return [item for item in self.sets if item.sweep]
+
+    def eval_metrics(self) -> dict[str, float]:
+        """The small CNN's mean test metrics on full surrogates, under names for a bundle's ``eval_metrics``."""
+        found = {}
+        for item in self.sets:
+            for metric in SHOWN:
+                values = item.values(CNN, "full", metric)
+                if values and np.isfinite(values).all():
+                    found[f"{item.name}_{metric}"] = round(float(np.mean(values)), 4)
+        return found
+
+
+def collect(jobs: Sequence[Job]) -> Results:
+    """Read what is done of a grid; a network's run counts once all four arms are there."""
+    done = [job for job in jobs if job.is_done]
+    sets = []
+    for name in dict.fromkeys(job.title.split("/")[0] for job in done):
+        found = [job for job in done if isinstance(job, Source) and job.name == name]
+        networks: dict[str, list[tuple[int, Arms]]] = {}
+        for source in found:
+            mine = [job for job in done if isinstance(job, Cell) and job.source == source]
+            for network in dict.fromkeys(cell.network for cell in mine):
+                arms = {cell.arm: _outcome(cell) for cell in mine if cell.network == network}
+                if set(arms) == set(ARMS):
+                    networks.setdefault(network, []).append((source.run, arms))
+        paper = [job.done for job in done if isinstance(job, PaperLoss) and job.source in found]
+        swept = [job for job in done if isinstance(job, SweepPoint) and job.source in found]
+        sweep = {
+            (job.alpha, job.beta): read_outcome(job.predictions, job.linkage, job.source.done["class_names"])
+            for job in swept
+        }
+        if found:
+            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep))
+    commits = list(dict.fromkeys(job.done["commit"] for job in done))
+    return Results(sets, len(done), len(jobs), commits)
+
+
+def _outcome(cell: Cell) -> Outcome:
+    # Rows and patients are the cohort's, whichever release's linkage names them; ids are the release's own.
+    arm = "ihm" if cell.arm == "plaintext" else cell.arm
+    return read_outcome(cell.predictions, cell.source.linkage(arm), cell.source.done["class_names"])

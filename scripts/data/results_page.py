@@ -1,117 +1,260 @@
-"""``results.csv`` and ``results.md``: the text of what :mod:`fesf.scripts.data.results` computes."""
+"""``results.csv``, ``quality.csv`` and ``results.md``: the text of what :mod:`fesf.scripts.data.results` collects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fesf.scripts.data.distance import MEASURES
 from fesf.scripts.data.files import to_csv
-from fesf.scripts.data.results import ARMS, SHOWN, Outcome, paired_difference
+from fesf.scripts.data.grid import ALPHAS, ARMS, BETAS, CNN, NETWORKS, OTHER_EPOCHS
+from fesf.scripts.data.results import SHOWN, Results, SetResult
 from fesf.scripts.engines.metrics import METRICS
 
-COLUMNS = ("set", "arm", "run", "n_test", *METRICS, "clipped_share")
+COLUMNS = ("set", "network", "arm", "run", "n_test", *METRICS, "clipped_share", "commit")
+QUALITY_COLUMNS = (
+    "set",
+    "run",
+    "content_weight",
+    "images_drawn",
+    "stage",
+    *MEASURES,
+    *(f"{name}_gap_closed" for name in MEASURES),
+    *(f"{name}_to_{to}" for to in ("host", "plaintext") for name in ("ssim", "psnr", "ms_ssim")),
+)
+TITLES = {"plaintext": "plaintext", "ihm": "IHM", "iqem": "IHM + IQEM", "full": "full"}
+PAIRS = (("plaintext", "ihm"), ("plaintext", "iqem"), ("plaintext", "full"), ("ihm", "iqem"), ("ihm", "full"))
+IMAGES = ("floor", "plaintext", "host", "synthetic", "enhanced", "surrogate")
+GOAL_GAP, GOAL_LOSS = 0.5, -0.01
 
 
-@dataclass(frozen=True)
-class SetResult:
-    """All runs of one set.
-
-    Args:
-        name: the set.
-        seeds: whether runs are seeds on one test set, else patient-disjoint folds.
-        pairs: (plaintext, surrogate) predictions of each run.
-        clipped: mean clipped share of each run's surrogates, in [0, 1].
-        withdrawn: images that went out of the cohort with the hosts.
-        unit: what intervals draw, "patients" or "images".
-    """
-
-    name: str
-    seeds: bool
-    pairs: list[tuple[Outcome, Outcome]]
-    clipped: list[float]
-    withdrawn: int
-    unit: str
-
-    @property
-    def one_test_set(self) -> bool:
-        """Whether every run was tested on the same rows."""
-        return all(plain.rows == self.pairs[0][0].rows for plain, _ in self.pairs)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One line an arm and run, for ``results.csv``."""
-        lines = []
-        for position, arm in enumerate(ARMS):
-            for run, (pair, share) in enumerate(zip(self.pairs, self.clipped, strict=True)):
-                values = pair[position].metrics()
-                line = {"set": self.name, "arm": arm, "run": run, "n_test": len(pair[position].rows)}
-                line |= {metric: f"{float(values[metric][0]):.4f}" for metric in METRICS}
-                lines.append(line | {"clipped_share": "" if arm == "plaintext" else f"{share:.4f}"})
-        return lines
-
-    def means(self) -> dict[str, float]:
-        """Mean test metrics of the surrogate classifier over the runs, under names for a bundle's ``eval_metrics``."""
-        values = [hidden.metrics() for _, hidden in self.pairs]
-        return {f"{self.name}_{metric}": round(float(np.mean([v[metric] for v in values])), 4) for metric in SHOWN}
-
-    def line(self) -> str:
-        """One line of the table in ``results.md``."""
-        tests = [len(plain.rows) for plain, _ in self.pairs]
-        cells = [self.name, f"{len(tests)} {'seeds' if self.seeds else 'folds'}"]
-        cells.append(str(tests[0] if self.one_test_set else sum(tests)))
-        difference = paired_difference(self.pairs, self.one_test_set)
-        for metric in SHOWN:
-            for position in range(len(ARMS)):
-                values = [float(pair[position].metrics()[metric][0]) for pair in self.pairs]
-                spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-                cells.append(f"{np.mean(values):.3f}{spread}")
-            gap = difference[metric]
-            cells.append(f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]")
-        cells += [self.unit, f"{100 * np.mean(self.clipped):.1f} %", str(self.withdrawn)]
-        return "| " + " | ".join(cells) + " |"
+def write_table(results: Results) -> bytes:
+    """The content of ``results.csv``: one line a set, network, arm and run."""
+    return to_csv(COLUMNS, [line for item in results.sets for line in _lines(item)])
 
 
-def write_table(results: Sequence[SetResult]) -> bytes:
-    """The content of ``results.csv``."""
-    return to_csv(COLUMNS, [row for result in results for row in result.rows()])
+def _lines(item: SetResult) -> Iterator[dict[str, Any]]:
+    sources = {source.run: source.done for source in item.sources}
+    for network, runs in item.networks.items():
+        for run, arms in runs:
+            for arm in ARMS:
+                values = arms[arm].metrics()
+                line = {"set": item.name, "network": network, "arm": arm, "run": run, "n_test": len(arms[arm].rows)}
+                line |= {metric: _number(float(values[metric][0])) for metric in METRICS}
+                share = sources[run]["clipped_share"].get(arm)
+                yield line | {
+                    "clipped_share": "" if share is None else f"{share:.4f}",
+                    "commit": sources[run]["commit"],
+                }
 
 
-def write_page(results: Sequence[SetResult], origin: dict[str, Any]) -> bytes:
+def qualities(item: SetResult) -> Iterator[tuple[int, float, Mapping[str, Any]]]:
+    """(run, lambda, figures of quality.json) of every trained generator."""
+    for source in item.sources:
+        yield source.run, source.content_weight, source.done["quality"]
+    if item.paper_loss is not None:
+        yield 0, 0.0, item.paper_loss["quality"]
+
+
+def write_quality(results: Results) -> bytes:
+    """The content of ``quality.csv``: one line a set, run, lambda and stage, controls among them."""
+    lines = []
+    for item in results.sets:
+        for run, weight, figures in qualities(item):
+            for stage in IMAGES:
+                line: dict[str, Any] = {"set": item.name, "run": run, "content_weight": weight, "stage": stage}
+                line["images_drawn"] = figures["images_drawn"]
+                line |= {name: _number(figures["distance"][stage][name]) for name in MEASURES}
+                gaps = figures["gap_closed"].get(stage, {})
+                line |= {f"{name}_gap_closed": _number(value) for name, value in gaps.items()}
+                for to in ("host", "plaintext"):
+                    values = figures[f"likeness_to_{to}"].get(stage, {})
+                    line |= {f"{name}_to_{to}": _number(value) for name, value in values.items()}
+                lines.append(line)
+    return to_csv(QUALITY_COLUMNS, lines)
+
+
+def write_page(results: Results, origin: Mapping[str, Any]) -> bytes:
     """The content of ``results.md``.
 
     Args:
-        results: one a set.
+        results: what is done.
         origin: see :func:`fesf.scripts.data.provenance.provenance`.
     """
     machine = origin["machine"]
     software = ", ".join(f"{name} {value}" for name, value in origin["software"].items())
-    heads = ["set", "runs", "test images"]
-    for metric in ("AUC", "balanced accuracy"):
-        heads += [f"{metric}, plaintext", f"{metric}, IHM", "difference"]
-    heads += ["interval over", "clipped pixels", "withdrawn"]
-    text = [
-        "# Plaintext against surrogates",
-        "",
-        f"Written by `{origin['command']}` at commit {origin['commit']} on {machine['processor']}, {machine['cores']}"
-        f" cores; {software}. Seeds: the run's number trains; 0 withdraws the hosts' patients and makes the folds.",
-        "",
-        "IHM is the Image Hidden Module alone with alpha 0.1 and beta 0.5, one fixed host; no generator, no second"
-        " pass. Mean ± standard deviation over runs. The difference is IHM less plaintext, paired by image, with a 95 %"
-        " bootstrap interval that draws patients (images where no patients are known). It says nothing of what"
-        " another training would give: that is in the ± columns. `demo` is synthetic, a new cohort each seed; how hard"
-        " it is was set with a look at test figures, so its own are no surprise. Training settings were chosen on"
-        " the demo's validation split and serve every set; nothing was chosen on a real set. Training on plaintexts"
-        " adds random crops, which suit them. Withdrawn are the images of the hosts' patients, and those that nearly"
-        " equal one of them.",
-        "",
-        "| " + " | ".join(heads) + " |",
-        "| " + " | ".join(["---"] * len(heads)) + " |",
-        *(result.line() for result in results),
-        "",
-        "AUC is macro one-against-rest where a set has more than two classes. 0.5 is chance for AUC; for balanced"
-        " accuracy chance is 1 / classes (mri_cheng430: 3, fundus_retinamnist: 5).",
-        "",
+    commits = ", ".join(results.commits)
+    judged = [item for item in results.sets if CNN in item.networks]
+    parts = [
+        "# The whole method and its ablations",
+        f"Written by `{origin['command']}` at commit {origin['commit']} from {results.done} of {results.planned} jobs"
+        f" that ran at {commits} on {machine['processor']}, {machine['cores']} cores; {software}. Seeds: the run's"
+        " number trains; 0 withdraws the hosts' patients and makes the folds.",
+        INTRODUCTION,
+        *(part for metric in SHOWN for part in _accuracy(judged, metric)),
+        *_goal(judged),
+        *_other_networks(results.sets),
+        *_distances(results.sets),
+        *_likeness(results.sets),
+        *_sweep(results.sweep),
+        LIMITS,
     ]
-    return "\n".join(text).encode()
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+INTRODUCTION = (
+    "Arms: *plaintext* is the upper bound; *IHM* hides once; *IHM + IQEM* trains on the generator's images; *full*"
+    " hides a second time in the generator's image. Alpha 0.1 and beta 0.5 in both passes, one fixed host; the same"
+    " splits, network and seed in every arm. Mean ± standard deviation over runs. Differences are paired by image, with"
+    " a 95 % bootstrap interval that draws patients (images where no patients are known). They say nothing of what"
+    " another training would give: that is in the ± columns. `demo` is synthetic, a new cohort each seed; how hard it"
+    " is was set with a look at test figures, so its own are no surprise. Classifier settings were chosen on the demo's"
+    " validation split, the IQEM's on the distance (not the accuracy) of demo and cxr_nih1000, seed 0. Training on"
+    " plaintexts adds random crops, which suit them."
+)
+LIMITS = (
+    "AUC is macro one-against-rest where a set has more than two classes. 0.5 is chance for AUC; for balanced accuracy"
+    " chance, and the majority class, is 1 / classes (mri_cheng430: 3, fundus_retinamnist: 5)."
+)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _accuracy(sets: Sequence[SetResult], metric: str) -> Iterator[str]:
+    name = {"auc": "AUC", "balanced_accuracy": "Balanced accuracy"}[metric]
+    yield f"## {name}, small CNN"
+    rows = []
+    for item in sets:
+        tests = [len(arms["plaintext"].rows) for arms in item.arms(CNN)]
+        shown = [_spread(item.values(CNN, arm, metric)) for arm in ARMS]
+        runs = f"{len(tests)} {'seeds' if item.seeds else 'folds'}"
+        rows.append([item.name, runs, str(sum(tests)), *shown, f"{item.majority_accuracy:.3f}"])
+    heads = ["set", "runs", "tested images", *(TITLES[arm] for arm in ARMS), "accuracy of the majority class"]
+    yield _table(heads, rows)
+    rows = [
+        [item.name, *(_interval(item.difference(CNN, *pair)[metric]) for pair in PAIRS), item.unit] for item in sets
+    ]
+    heads = ["set", *(f"{TITLES[second]} less {TITLES[first]}" for first, second in PAIRS), "interval over"]
+    yield _table(heads, rows)
+
+
+def _goal(sets: Sequence[SetResult]) -> Iterator[str]:
+    yield "## The goal"
+    yield (
+        "Enhanced and surrogate images shall close half of the gap between the synthetic images' distance to the host"
+        " domain and the floor, and the interval of their AUC less IHM's shall reach no lower than -0.01."
+    )
+    rows = []
+    for item in sets:
+        for stage, arm in (("enhanced", "iqem"), ("surrogate", "full")):
+            gaps = {
+                name: float(np.mean([source.done["quality"]["gap_closed"][stage][name] for source in item.sources]))
+                for name in MEASURES
+            }
+            loss = item.difference(CNN, "ihm", arm)["auc"]
+            verdicts = ["met" if gap >= GOAL_GAP else "not met" for gap in gaps.values()]
+            row = [item.name, stage]
+            row += [f"{gap:+.2f}, {verdict}" for gap, verdict in zip(gaps.values(), verdicts, strict=True)]
+            rows.append([*row, f"{_interval(loss)}, {'met' if loss['low'] >= GOAL_LOSS else 'not met'}"])
+    yield _table(["set", "images", "gap closed, MMD", "gap closed, Fréchet", "AUC less IHM's"], rows)
+
+
+def _other_networks(sets: Sequence[SetResult]) -> Iterator[str]:
+    rows = []
+    for item in sets:
+        for network in NETWORKS:
+            if network == CNN or network not in item.networks:
+                continue
+            values = [_rounded(item.values(network, arm, "auc")[0], 3) for arm in ARMS]
+            differences = [_interval(item.difference(network, *pair)["auc"]) for pair in (PAIRS[0], PAIRS[2], PAIRS[4])]
+            rows.append([item.name, network, *values, *differences])
+    if rows:
+        yield f"## AUC, other networks, first fold or seed, {OTHER_EPOCHS} epochs"
+        heads = ["set", "network", *(TITLES[arm] for arm in ARMS)]
+        heads += [f"{TITLES[second]} less {TITLES[first]}" for first, second in (PAIRS[0], PAIRS[2], PAIRS[4])]
+        yield _table(heads, rows)
+
+
+def _distances(sets: Sequence[SetResult]) -> Iterator[str]:
+    yield "## Distance to the host domain"
+    yield (
+        "Squared MMD (unbiased, so also below 0; RBF kernel at the hosts' median distance) and Fréchet distance (8"
+        " principal components) on fixed random convolution features, on test images against the half of the hosts that"
+        " trained nothing, always the same number of images. *Floor* is the distance of the two halves of the host"
+        " domain, *plaintext* the cohort's own (for the real sets hosts are withdrawn patients of the same set, so it"
+        " is near the floor), *host* copies of the one host that hides: most of the synthetic images' distance is that"
+        " all of them are one host. Lambda 0 is the paper's loss, first run only. Means over runs."
+    )
+    for name in MEASURES:
+        rows = []
+        for item in sets:
+            found = list(qualities(item))
+            for weight in sorted({weight for _, weight, _ in found}, reverse=True):
+                figures = [of_run for _, of, of_run in found if of == weight]
+                shown = [f"{np.mean([of_run['distance'][stage][name] for of_run in figures]):.3f}" for stage in IMAGES]
+                gaps = [
+                    f"{np.mean([of_run['gap_closed'][stage][name] for of_run in figures]):+.2f}"
+                    for stage in IMAGES[-2:]
+                ]
+                drawn = str(figures[0]["images_drawn"])
+                rows.append([item.name, f"{weight:g}", str(len(figures)), drawn, *shown, *gaps])
+        heads = ["set", "lambda", "runs", "images", *IMAGES, "gap closed, enhanced", "gap closed, surrogate"]
+        yield f"**{'Squared MMD' if name == 'mmd' else 'Fréchet distance'}**"
+        yield _table(heads, rows)
+
+
+def _likeness(sets: Sequence[SetResult]) -> Iterator[str]:
+    yield "## What an onlooker sees"
+    yield "SSIM, PSNR (dB) and MS-SSIM (three scales) of test images to the host and to their own plaintext; run 0."
+    rows = []
+    for item in sets:
+        figures = item.sources[0].done["quality"]
+        for stage in ("plaintext", *IMAGES[-3:], "another plaintext"):
+            cells = [item.name, stage]
+            for to in ("host", "plaintext"):
+                values = figures[f"likeness_to_{to}"].get(stage)
+                shown = zip(("ssim", "psnr", "ms_ssim"), (3, 1, 3), strict=True)
+                cells.append("-" if values is None else ", ".join(_rounded(values[name], n) for name, n in shown))
+            rows.append(cells)
+    yield _table(["set", "images", "to the host", "to the plaintext"], rows)
+
+
+def _sweep(sets: Sequence[SetResult]) -> Iterator[str]:
+    if sets:
+        yield "## AUC against alpha and beta (IHM alone, small CNN, first run)"
+    for item in sets:
+        rows = [[f"{alpha:g}", *(_cell(item, alpha, beta) for beta in BETAS)] for alpha in ALPHAS]
+        plain = item.values(CNN, "plaintext", "auc")
+        yield f"**{item.name}**" + (f" (plaintext {plain[0]:.3f})" if plain else "")
+        yield _table(["alpha", *(f"beta {beta:g}" for beta in BETAS)], rows)
+
+
+def _cell(item: SetResult, alpha: float, beta: float) -> str:
+    outcome = item.sweep.get((alpha, beta))
+    return "-" if outcome is None else _rounded(float(outcome.metrics()["auc"][0]), 3)
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not np.isfinite(values).all():
+        return "-"
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def _interval(gap: Mapping[str, float]) -> str:
+    if not np.isfinite(list(gap.values())).all():
+        return "-"
+    return f"{gap['value']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.4f}"

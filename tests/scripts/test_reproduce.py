@@ -1,97 +1,35 @@
-"""Reproduction: one whole run on a small set in this process, and the plan, marker and error paths around it."""
+"""The command: its plan, its choice of jobs, what it writes of jobs that are done, and how it fails."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
+import re
+import shlex
+import stat
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from fesf.scripts import reproduce
-from fesf.scripts.data.public_sets import SETS, PublicSet, _labelled
-from fesf.scripts.data.recipe import Recipe
-from fesf.scripts.data.results import Outcome
-from fesf.scripts.data.store import load_datalist
-from fesf.scripts.reproduce import DEMO, Job, is_done, main, plan, result, run_job, run_jobs
+from fesf.scripts.data.grid import ALPHAS, ARMS, BETAS, CNN, DEMO, NETWORKS, Cell, Job, PaperLoss, Source, SweepPoint
+from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.reproduce import chosen, command, main, plan
 
-from ..conftest import smooth, write_png
-
-TINY = PublicSet("tiny", _labelled, (24, 24), own_splits=False, runs=5, unit="patients")
+from .conftest import leave
 
 
-class Here:
-    """A pool that works in this process, at once."""
-
-    def __init__(self, workers: int, **_: Any) -> None:
-        self.workers = workers
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def submit(self, work: Callable[[Job], None], job: Job) -> Future[None]:
-        future: Future[None] = Future()
-        try:
-            work(job)
-            future.set_result(None)
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-@pytest.fixture(scope="module")
-def patch() -> Iterator[pytest.MonkeyPatch]:
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", os.environ["OMP_NUM_THREADS"])  # run_jobs sets it: given back at the end
-        patch.setitem(SETS, "tiny", TINY)
-        patch.setattr(reproduce, "QUICK_EPOCHS", 1)
-        patch.setattr(reproduce, "ProcessPoolExecutor", Here)
-        yield patch
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 patients with two images each, 24 x 24."""
-    folder = tmp_path_factory.mktemp("shared")
-    (folder / "data" / "tiny").mkdir(parents=True)
-    with open(folder / "data" / "tiny" / "labels.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("file", "label", "patient_id"))
-        for patient in range(12):
-            for image in range(2):
-                name = f"{patient:02d}-{image}.png"
-                write_png(folder / "data" / "tiny" / name, smooth(2 * patient + image))
-                table.writerow((name, ("no", "yes")[patient % 2], f"P{patient:02d}"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(patch: pytest.MonkeyPatch, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one run of ``main``: "work" and "docs" in it."""
-    folder = tmp_path_factory.mktemp("reproduce")
-    assert main(arguments(shared, folder)) == 0
-    return folder
-
-
-def arguments(shared: Path, folder: Path) -> list[str]:
-    places = ["--shared", str(shared), "--work", str(folder / "work"), "--out", str(folder / "docs")]
-    return [*places, "--sets", "tiny", "--jobs", "1", "--quick"]
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    for name in SETS:
+        (tmp_path / "shared" / "data" / name).mkdir(parents=True)
+    return tmp_path / "shared"
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -99,317 +37,272 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def run_of(finished: Path) -> Path:
-    return finished / "work" / "quick" / "tiny" / "0"
+def test_the_plan_holds_every_job_once_after_its_needs(shared: Path) -> None:
+    jobs = plan(shared, Path("work"), [DEMO, *SETS], NETWORKS, quick=False, sweep=True)
+    assert len({job.title for job in jobs}) == len({job.folder for job in jobs}) == len(jobs)
+    counts = {kind: sum(isinstance(job, kind) for job in jobs) for kind in (Source, Cell, PaperLoss, SweepPoint)}
+    runs, sets = 3 + 5 + 5 + 3 + 3, 5
+    cells = runs * len(ARMS) + sets * (len(NETWORKS) - 1) * len(ARMS)
+    assert counts == {Source: runs, Cell: cells, PaperLoss: sets, SweepPoint: 2 * len(ALPHAS) * len(BETAS)}
+    for number, job in enumerate(jobs):
+        assert set(job.after) <= set(jobs[:number]), job.title
+    assert {job.source.name for job in jobs if isinstance(job, SweepPoint)} == {DEMO, "us_breastmnist"}
+    assert {job.source.run for job in jobs if isinstance(job, SweepPoint | PaperLoss)} == {0}
+    assert str(jobs[0].folder) == "work/full/demo/0"
 
 
-def test_the_table_holds_what_each_arms_predictions_give(finished: Path) -> None:
-    lines = table(finished / "docs" / "results.csv")
-    assert [(line["set"], line["arm"], line["run"]) for line in lines] == [
-        ("tiny", "plaintext", "0"),
-        ("tiny", "ihm", "0"),
+def test_the_plan_does_whole_rows_first(shared: Path) -> None:
+    """Run 0 of every set with the small network, then run 1, ...; then lambda 0, the sweep, and other networks."""
+    jobs = plan(shared, Path("work"), [DEMO, *SETS], [CNN, "vit"], quick=False, sweep=True)
+    row = ["source", *(f"cnn/{arm}" for arm in ARMS)]
+    assert [job.title for job in jobs[:25]] == [f"{name}/0/{part}" for name in (DEMO, *SETS) for part in row]
+    assert jobs[25].title == "demo/1/source"
+    rest = [job.title for job in jobs[19 * 5 :]]
+    kinds = ["paper_loss"] * 5 + ["sweep"] * 30 + ["vit"] * 20
+    assert [title.split("/")[2] for title in rest] == kinds
+
+
+def test_without_sweep_and_with_some_networks(shared: Path) -> None:
+    jobs = plan(shared, Path("work"), ["us_breastmnist"], ["vit"], quick=False, sweep=False)
+    assert [job.title.split("/", 1)[1] for job in jobs] == [
+        *(f"{run}/source" for run in range(3)),
+        "0/paper_loss",
+        *(f"0/vit/{arm}" for arm in ARMS),
     ]
-    for line in lines:
-        predictions = table(run_of(finished) / line["arm"] / "predictions_test.csv")
-        labels = [item["label"] == "yes" for item in predictions]
-        decisions = [item["decision"] == "yes" for item in predictions]
-        assert line["n_test"] == str(len(labels))
-        assert float(line["auc"]) == pytest.approx(
-            roc_auc_score(labels, [float(item["p_yes"]) for item in predictions]), abs=1e-4
-        )
-        assert float(line["balanced_accuracy"]) == pytest.approx(balanced_accuracy_score(labels, decisions), abs=1e-4)
-    release = json.loads((run_of(finished) / "hospital" / "release.json").read_text())
-    assert [line["clipped_share"] for line in lines] == ["", f"{release['clipped_share']['mean']:.4f}"]
-    assert release["image_size"] == [24, 24]
 
 
-def test_the_page_names_its_command_and_set(finished: Path) -> None:
-    page = (finished / "docs" / "results.md").read_text()
-    assert "Written by `python -m fesf.scripts.reproduce --quick --sets tiny` at commit " in page
-    line = next(line for line in page.splitlines() if line.startswith("| tiny |"))
-    count = len(table(run_of(finished) / "ihm" / "predictions_test.csv"))
-    assert line.startswith(f"| tiny | 1 folds | {count} | ")
-    assert line.endswith(" | 2 |")  # the host's patient has two images
-    assert str(finished) not in page
-
-
-def test_both_arms_split_the_same_patients_and_train_alike(finished: Path) -> None:
-    run = run_of(finished)
-    linkage = table(run / "hospital" / "linkage.csv")
-    rows = {line["id"]: int(line["row"]) for line in linkage}
-    tested = {arm: [line["id"] for line in table(run / arm / "predictions_test.csv")] for arm in ("plaintext", "ihm")}
-    assert sorted(f"row-{rows[name]}" for name in tested["ihm"]) == sorted(tested["plaintext"])
-    given = {line["patient"]: line["split"] for line in table(run / "cohort" / "cohort.csv")}
-    assert {line["patient"]: line["split"] for line in linkage} == given
-    assert Counter(given.values())["test"] == len({line["patient"] for line in linkage if line["split"] == "test"})
-    assert len(load_datalist(run / "store", "all")) == len(linkage) == 22
-    for arm in tested:
-        assert [line["epoch"] for line in table(run / arm / "history.csv")] == ["1"]
-    shapes = [
-        {name: tuple(value.shape) for name, value in torch.load(run / arm / "models" / "model.pt").items()}
-        for arm in tested
-    ]
-    assert shapes[0] == shapes[1]
-
-
-def test_done_says_what_was_made(finished: Path, patch: pytest.MonkeyPatch) -> None:
-    run = run_of(finished)
-    job = Job("tiny", 0, "", str(run), 1)
-    done = json.loads((run / "done.json").read_text())
-    assert done["class_names"] == ["no", "yes"]
-    assert done["withdrawn"] == 2
-    assert done["key"] == job.key
-    assert is_done(job)
-    for other in (replace(job, epochs=2), replace(job, run=1), replace(job, name="demo")):
-        assert not is_done(other)
-    assert is_done(replace(job, source="elsewhere"))
-    assert not is_done(replace(job, folder=str(run.parent)))
-
-
-def test_a_rerun_does_only_what_is_missing(
-    finished: Path, shared: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = (finished / "docs" / "results.csv").read_bytes()
-    with patch.context() as again:
-        again.setattr(reproduce, "run_job", lambda job: pytest.fail("it was done before"))
-        assert main(arguments(shared, finished)) == 0
-    assert (finished / "docs" / "results.csv").read_bytes() == before
-    assert "| tiny | 1 folds |" in capsys.readouterr().out
-
-
-def test_a_changed_config_is_another_job(finished: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
-    job = Job("tiny", 0, "", str(run_of(finished)), 1)
-    for changed in ("hide", "train", "plaintext", "evaluate", "inference"):
-        folder = tmp_path / changed
-        folder.mkdir()
-        for path in reproduce.configs_folder().glob("*.json"):
-            (folder / path.name).write_text(path.read_text() + (" " if path.stem == changed else ""))
-        with patch.context() as other:
-            other.setattr(reproduce, "configs_folder", lambda folder=folder: folder)
-            assert is_done(job) == (changed == "inference"), changed
-
-
-def test_what_a_stopped_run_left_is_hidden_anew(shared: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
-    """A store made under other settings must not be taken for the one of now."""
-    job = Job("tiny", 1, str(shared / "data" / "tiny"), str(tmp_path / "run"), 1)
-    stop = RuntimeError("stopped")
-
-    def hide_only(configs: list[str], run_id: str, ids: dict[str, Any], kind: str = "train") -> None:
-        if configs != ["hide"]:
-            raise stop
-        workflow(configs, run_id, ids | next(settings), kind)
-
-    workflow = reproduce._workflow
-    settings = iter([{"beta": 0.5, "bit_depth": 8}, {"beta": 0.25, "bit_depth": 16}])
-    secrets, releases = [], []
-    with patch.context() as half:
-        half.setattr(reproduce, "_workflow", hide_only)
-        for _ in range(2):
-            with pytest.raises(RuntimeError, match="stopped"):
-                run_job(job)
-            releases.append(json.loads((tmp_path / "run" / "hospital" / "release.json").read_text()))
-            secrets.append((tmp_path / "run" / "secret").read_text())
-    assert [(release["beta"], release["bit_depth"]) for release in releases] == [(0.5, 8), (0.25, 16)]
-    assert releases[0]["host_sha256"] == releases[1]["host_sha256"]
-    assert secrets[0] == secrets[1]
-    assert len(secrets[0]) == 64
-    manifest = json.loads((tmp_path / "run" / "store" / "manifest.json").read_text())
-    assert manifest["encoding"]["bits"] == 16
-    assert not (tmp_path / "run" / "done.json").exists()
-
-
-def test_demo_and_the_arms_settings(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
-    """The demo makes its cohort; the arms differ in nothing but what they read and where they write."""
-    made, calls, folder = [], [], tmp_path / "run"
-
-    def make_demo(out: Path, **options: Any) -> None:
-        made.append(options)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "cohort.csv").write_text("image,label,patient\na.png,x,1\nb.png,y,2\nc.png,z,3\n")
-
-    def workflow(configs: list[str], run_id: str, ids: dict[str, Any], kind: str = "train") -> None:
-        calls.append((configs, run_id, ids, kind))
-        if run_id == "hiding":
-            (folder / "hospital").mkdir()
-            (folder / "hospital" / "release.json").write_text('{"clipped_share": {"mean": 0.25, "max": 1}}')
-
-    with patch.context() as stubbed:
-        stubbed.setattr(reproduce, "make_demo", make_demo)
-        stubbed.setattr(reproduce, "_workflow", workflow)
-        run_job(Job(DEMO, 2, "", str(folder), None))
-    assert made == [{"seed": 2, "overwrite": True, "progress": False}]
-    assert [(configs, run_id, kind) for configs, run_id, _, kind in calls] == [
-        (["hide"], "hiding", "infer"),
-        (["train", "plaintext"], "training", "train"),
-        (["train", "evaluate", "plaintext"], "evaluating", "train"),
-        (["train"], "training", "train"),
-        (["train", "evaluate"], "evaluating", "train"),
-    ]
-    hide, plain, _, surrogate, _ = (ids for _, _, ids, _ in calls)
-    cohort = folder / "cohort"
-    assert hide == {
-        "cohort": str(cohort / "cohort.csv"),
-        "hosts_dir": str(cohort / "hosts"),
-        "secret_file": str(folder / "secret"),
-        "store_dir": str(folder / "store"),
-        "hospital_dir": str(folder / "hospital"),
-        "image_size": [64, 64],
-        "device": "$torch.device('cpu')",
-    }
-    common = {"num_classes": 3, "seed": 2, "device": "$torch.device('cpu')"}
-    places = [
-        {"output_dir": str(folder / arm), "ckpt_dir": str(folder / arm / "models")} for arm in ("plaintext", "ihm")
-    ]
-    splits = str(folder / "hospital" / "splits.csv")
-    reads = {"cohort": str(cohort / "cohort.csv"), "splits": splits, "image_size": [64, 64]}
-    assert plain == common | reads | places[0]  # no "epochs": train.json's own
-    assert surrogate == common | {"dataset_dir": str(folder / "store")} | places[1]
-    assert calls[1][2] == calls[2][2]
-    assert calls[3][2] == calls[4][2]
-    done = json.loads((folder / "done.json").read_text())
-    assert done == {
-        "key": Job(DEMO, 2, "", "", None).key,
-        "class_names": ["x", "y", "z"],
-        "clipped_share": {"mean": 0.25, "max": 1},
-        "withdrawn": 0,
-    }
-
-
-def test_image_size_is_the_sets() -> None:
-    sizes = {name: Job(name, 0, "", "", None).image_size for name in (DEMO, "cxr_nih1000", "us_breastmnist")}
-    assert sizes == {DEMO: (64, 64), "cxr_nih1000": (64, 64), "us_breastmnist": (28, 28)}
-    assert all(Recipe("x", image_size=size).spatial_size == size for size in sizes.values())
-
-
-def fail_in(log: Path) -> None:
-    with reproduce._logged(log):
-        print("from Python")
-        subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
-        raise ZeroDivisionError("what went wrong")
-
-
-def test_log_holds_what_the_process_and_its_children_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = tmp_path / "log.txt"
-    with open(1, "w", closefd=False) as out, open(2, "w", closefd=False) as err:  # pytest's own write elsewhere
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
-        kept = [os.fstat(number).st_ino for number in (1, 2)]
-        with pytest.raises(ZeroDivisionError):
-            fail_in(log)
-        assert [os.fstat(number).st_ino for number in (1, 2)] == kept
-        text = log.read_text()
-        for piece in ("from Python\n", "from a child\n", "Traceback", "ZeroDivisionError: what went wrong"):
-            assert piece in text
-        with reproduce._logged(log):
-            print("again", file=sys.stderr)
-        assert log.read_text() == "again\n"  # a new run, a new log
-        print("afterwards", flush=True)
-        monkeypatch.undo()
-    assert log.read_text() == "again\n"
-
-
-def test_plan(tmp_path: Path) -> None:
-    for name in ("cxr_nih1000", "us_breastmnist"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-    names = [DEMO, "cxr_nih1000", "us_breastmnist"]
-    jobs = plan(tmp_path, Path("work"), names, quick=False)
-    assert Counter(job.name for job in jobs) == {DEMO: 3, "cxr_nih1000": 5, "us_breastmnist": 3}
-    assert jobs[0] == Job(DEMO, 0, "", "work/full/demo/0", None)
-    assert jobs[7] == Job("cxr_nih1000", 4, str(tmp_path / "data" / "cxr_nih1000"), "work/full/cxr_nih1000/4", None)
-    assert len({job.key for job in jobs}) == len({job.folder for job in jobs}) == 11
-    quick = plan(tmp_path, Path("work"), names, quick=True)
-    assert [(job.run, job.epochs) for job in quick] == [(0, reproduce.QUICK_EPOCHS)] * 3
-    assert {job.folder for job in quick}.isdisjoint(job.folder for job in jobs)
-
-
-def test_absent_set_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["--shared", str(tmp_path), "--work", str(tmp_path / "work"), "--sets", "demo", "mri_cheng430"])
-    assert code == 1
-    expected = "error: mri_cheng430 is not there: set --shared or FESF_SHARED to the folder that holds data/.\n"
-    assert capsys.readouterr().err == expected
-    assert not (tmp_path / "work").exists()
-
-
-def test_failures_are_listed_and_no_table_is_written(
-    tmp_path: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tried = []
-
-    def fail(job: Job) -> None:
-        tried.append(job.run)
-        if job.run == 1:
-            raise ValueError("bad luck")
-
-    with patch.context() as failing:
-        failing.setattr(reproduce, "run_job", fail)
-        code = main(["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--sets", DEMO])
-        assert code == 1
-        assert tried == [0, 1, 2]  # one failure does not stop the others
-        place = tmp_path / "work" / "full" / "demo" / "1"
-        assert f"error: demo run 1: bad luck (see {place}/log.txt)" in capsys.readouterr().err
-        assert not (tmp_path / "docs").exists()
-        os.environ["OMP_NUM_THREADS"] = "2"
-        assert run_jobs(plan(tmp_path, tmp_path, [DEMO], quick=True), 1) == []
-    assert os.environ["OMP_NUM_THREADS"] == "1"  # what spawned processes will read
-
-
-def test_command_of_all_sets_names_none_and_metadata_get_the_demos_means(
-    tmp_path: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    commands: list[str] = []
-
-    def provenance(command: str) -> dict[str, Any]:
-        commands.append(command)
-        return {}
-
-    with patch.context() as stubbed:
-        stubbed.setattr(reproduce, "provenance", provenance)
-        stubbed.setattr(reproduce, "plan", lambda *_: [])
-        stubbed.setattr(reproduce, "run_jobs", lambda *_: [])
-        stubbed.setattr(reproduce, "result", lambda name, jobs: SimpleNamespace(name=name, means=lambda: {"auc": 0.75}))
-        stubbed.setattr(reproduce, "write_table", lambda results: ",".join(item.name for item in results).encode())
-        stubbed.setattr(reproduce, "write_page", lambda results, origin: b"the page")
-        assert main(["--out", str(tmp_path)]) == 0
-        assert (tmp_path / "results.csv").read_text() == ",".join([DEMO, *SETS])
-        metadata = tmp_path / "metadata.json"
-        metadata.write_text('{"version": "1", "eval_metrics": {"auc": 0.1}, "name": "x"}')
-        given = ["--out", str(tmp_path), "--metadata", str(metadata), "--sets"]
-        for untouched in (["us_breastmnist"], [DEMO, "--quick"]):  # no demo, or figures that mean nothing
-            assert main([*given, *untouched]) == 0
-            assert json.loads(metadata.read_text())["eval_metrics"] == {"auc": 0.1}
-        assert main([*given, DEMO, "us_breastmnist"]) == 0
-    assert list(json.loads(metadata.read_text()).items()) == [
-        ("version", "1"),
-        ("eval_metrics", {"auc": 0.75}),
-        ("name", "x"),
-    ]
-    base = "python -m fesf.scripts.reproduce"
-    flags = ["", " --sets us_breastmnist", " --quick --sets demo", " --sets demo us_breastmnist"]
-    assert commands == [base + flag for flag in flags]
-    assert capsys.readouterr().out == "the page\n" * 4
-    assert (tmp_path / "results.csv").stat().st_mode & 0o777 == 0o644
+def test_quick_is_one_run_in_a_folder_of_its_own(shared: Path) -> None:
+    quick = plan(shared, Path("work"), [DEMO, "us_breastmnist"], [CNN], quick=True, sweep=False)
+    assert [job.title for job in quick if isinstance(job, Source)] == ["demo/0/source", "us_breastmnist/0/source"]
+    assert all(Path("work/quick") in job.folder.parents for job in quick)
 
 
 @pytest.mark.parametrize(
-    ("name", "seeds", "unit"),
-    [(DEMO, True, "patients"), ("cxr_nih1000", False, "patients"), ("us_breastmnist", True, "images")],
+    ("patterns", "expected"),
+    [
+        (["demo/1/cnn/full"], ["demo/1/source", "demo/1/cnn/full"]),
+        (["demo/*/cnn/ihm"], [f"demo/{run}/{part}" for run in range(3) for part in ("source", "cnn/ihm")]),
+        (["*/paper_loss", "demo/0/sweep/0.1/0.5"], ["demo/0/source", "demo/0/paper_loss", "demo/0/sweep/0.1/0.5"]),
+        (["demo/0/*/plaintext"], ["demo/0/source", "demo/0/cnn/plaintext", "demo/0/vit/plaintext"]),
+        (["*/source"], ["demo/0/source", "demo/1/source", "demo/2/source"]),
+        (["none"], []),
+    ],
 )
-def test_result_reads_all_runs(name: str, seeds: bool, unit: str, tmp_path: Path) -> None:
-    jobs = [Job(name, run, "", str(tmp_path / str(run)), None) for run in range(2)]
-    for run in range(2):
-        folder = tmp_path / str(run)
-        for part in ("hospital", "plaintext", "ihm"):
-            (folder / part).mkdir(parents=True)
-        (folder / "hospital" / "linkage.csv").write_text("id,row,patient,study,label,split\nff,2,Z,,b,test\n")
-        (folder / "plaintext" / "predictions_test.csv").write_text("id,label,p_a,p_b,decision\nrow-2,b,0.25,0.75,b\n")
-        (folder / "ihm" / "predictions_test.csv").write_text("id,label,p_a,p_b,decision\nff,b,0.75,0.25,a\n")
-        done = {"class_names": ["a", "b"], "clipped_share": {"mean": 0.125 + run}, "withdrawn": 4}
-        (folder / "done.json").write_text(json.dumps(done))
-    found = result(name, jobs)
-    assert (found.name, found.seeds, found.unit) == (name, seeds, unit)
-    assert (found.clipped, found.withdrawn, len(found.pairs)) == ([0.125, 1.125], 4, 2)
-    plain, hidden = found.pairs[1]
-    assert isinstance(plain, Outcome)
-    assert plain.rows == hidden.rows == [2]
-    assert plain.groups == ["Z"]
-    assert np.array_equal(plain.decisions - hidden.decisions, [1])
+def test_chosen_jobs_come_with_their_needs_in_the_plans_order(
+    patterns: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    jobs = plan(tmp_path, Path("work"), [DEMO], [CNN, "vit"], quick=False, sweep=True)
+    assert [job.title for job in chosen(jobs, patterns)] == expected
+    assert chosen(jobs, []) == jobs
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["--metadata", "bundle/configs/metadata.json"], ""),
+        (["--sets", "demo", "us_breastmnist", "--out", "docs", "--jobs", "1"], "--sets demo us_breastmnist --jobs 1"),
+        (["--metadata=m.json", "--quick", "--out=docs"], "--quick"),
+        (["--out", "--quick"], ""),  # what follows is its value, whatever it looks like
+        (["--only", "demo/*/cnn/*", "--metadata", "m"], "--only 'demo/*/cnn/*'"),
+        (["--no-tracking", "--work", "my work"], "--no-tracking --work 'my work'"),
+    ],
+)
+def test_the_command_leaves_out_where_figures_go_and_nothing_else(words: list[str], kept: str) -> None:
+    assert command(words) == f"python -m fesf.scripts.reproduce {kept}".strip()
+    assert shlex.split(command(words))[3:] == shlex.split(kept)
+
+
+@pytest.fixture(scope="module")
+def written(tiny_grid: list[Job], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder that main wrote of a real grid that is done (see conftest), and what it printed."""
+    folder = tmp_path_factory.mktemp("written")
+    out, printed = folder / "docs", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", lambda *words, **_: printed.append(" ".join(map(str, words))))
+        assert main(arguments_of(tiny_grid, out)) == 0
+    return out, "\n".join(printed)
+
+
+def arguments_of(grid: list[Job], out: Path) -> list[str]:
+    assert isinstance(grid[0], Source)
+    only = ["demo/0/cnn/*", "*/paper_loss", "demo/0/sweep/0.1/0.5"]
+    work = Path(grid[0].root).parent
+    places = ["--work", str(work), "--out", str(out)]
+    return [*places, "--sets", DEMO, "--quick", "--sweep", "--no-tracking", "--only", *only]
+
+
+def test_tables_hold_what_each_arms_predictions_give(tiny_grid: list[Job], written: tuple[Path, str]) -> None:
+    lines = {line["arm"]: line for line in table(written[0] / "results.csv")}
+    assert list(lines) == list(ARMS)
+    for job in tiny_grid:
+        if isinstance(job, Cell):
+            rows = table(job.predictions)
+            auc = roc_auc_score([row["label"] == "opacity" for row in rows], [float(row["p_opacity"]) for row in rows])
+            assert lines[job.arm]["auc"] == f"{auc:.4f}"
+            assert lines[job.arm]["n_test"] == str(len(rows))
+    quality = table(written[0] / "quality.csv")
+    assert len(quality) == 2 * 6  # its own lambda, and 0
+    source, paper = tiny_grid[0].done["quality"], tiny_grid[-2].done["quality"]
+    for line, figures in zip(quality, [source] * 6 + [paper] * 6, strict=True):
+        assert line["mmd"] == f"{figures['distance'][line['stage']]['mmd']:.4f}"
+    assert {float(line["content_weight"]) for line in quality[6:]} == {0.0}
+
+
+def test_the_page_and_the_pictures_are_written(written: tuple[Path, str]) -> None:
+    out, printed = written
+    names = ["figure3.png", "quality.csv", "results.csv", "results.md", "sweep.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in out.iterdir())
+    page = (out / "results.md").read_text()
+    assert printed.rstrip() == page.rstrip()
+    assert "from 7 of 7 jobs" in page
+    assert "nan" not in page.lower()
+    assert str(out) not in page
+    heights = {name: np.asarray(Image.open(out / name)).shape[:2] for name in names if name.endswith("png")}
+    assert heights == {"figure3.png": (231, 1100), "sweep.png": (462, 506)}
+
+
+def test_the_pages_command_gives_the_same_again(
+    tiny_grid: list[Job], written: tuple[Path, str], tmp_path: Path
+) -> None:
+    out, _ = written
+    found = re.search(r"Written by `(.*?)` at commit", (out / "results.md").read_text())
+    assert found is not None
+    words = shlex.split(found[1])
+    assert words[:3] == ["python", "-m", "fesf.scripts.reproduce"]
+    assert main([*words[3:], "--out", str(tmp_path)]) == 0
+    for name in ("results.csv", "quality.csv", "figure3.png", "sweep.png"):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+    pages = [(folder / "results.md").read_text().split("\n## ", 1)[1] for folder in (out, tmp_path)]
+    assert pages[0] == pages[1]  # the head names the commit of now
+
+
+Faked = Callable[..., list[str]]
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> Faked:
+    """Lets main "run" its jobs: each leaves made-up files, but those that are to fail. Returns the titles asked for."""
+
+    def prepare(*failing: str) -> list[str]:
+        asked: list[str] = []
+
+        def run_jobs(jobs: Sequence[Job], workers: int, finished: Callable[[Job], None]) -> list[str]:
+            asked.extend([str(workers), *(job.title for job in jobs)])
+            for job in jobs:
+                if job.title not in failing:
+                    leave(job)
+                    finished(job)
+            return [f"{title}: bad luck" for title in failing]
+
+        monkeypatch.setattr(reproduce, "run_jobs", run_jobs)
+        return asked
+
+    monkeypatch.setattr(reproduce, "draw_figure3", lambda results: b"figure 3")
+    return prepare
+
+
+class Recorder:
+    """In place of the tracker."""
+
+    told: list[str]
+
+    def __init__(self, database: Path) -> None:
+        Recorder.told = [str(database)]
+
+    def __call__(self, job: Job) -> None:
+        self.told.append(job.title)
+
+
+def test_main_runs_the_chosen_jobs_and_tracks_them(
+    tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reproduce, "Tracker", Recorder)
+    asked = faked()
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs")]
+    assert main([*places, "--sets", DEMO, "--networks", CNN, "--only", "demo/2/*", "--jobs", "3"]) == 0
+    titles = ["demo/2/source", *(f"demo/2/cnn/{arm}" for arm in ARMS)]
+    assert asked == ["3", *titles]
+    assert Recorder.told == [str(tmp_path / "work" / "mlruns.db"), *titles]
+    assert not (tmp_path / "docs" / "sweep.png").exists()
+    assert (tmp_path / "docs" / "figure3.png").read_bytes() == b"figure 3"
+    assert "| demo | 1 seeds | 12 |" in capsys.readouterr().out
+
+
+def test_failures_are_listed_and_what_is_done_is_written_all_the_same(
+    tmp_path: Path, faked: Faked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faked("demo/1/cnn/full", "demo/0/paper_loss")
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking"]
+    assert main([*places, "--sets", DEMO, "--networks", CNN]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "error: demo/1/cnn/full: bad luck\nerror: demo/0/paper_loss: bad luck\n"
+    assert [line["run"] for line in table(tmp_path / "docs" / "results.csv")] == ["0"] * 4 + ["2"] * 4
+    assert {line["run"] for line in table(tmp_path / "docs" / "quality.csv")} == {"0", "1", "2"}
+    assert "from 14 of 16 jobs" in (tmp_path / "docs" / "results.md").read_text()
+    assert "| demo | 2 seeds | 24 |" in captured.out
+
+
+def test_where_nothing_is_done_nothing_is_written(tmp_path: Path, faked: Faked) -> None:
+    titles = ["demo/0/source", *(f"demo/0/cnn/{arm}" for arm in ARMS)]
+    faked(*titles)
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking"]
+    assert main([*places, "--only", "demo/0/cnn/*", "--sets", DEMO]) == 1
+    assert not (tmp_path / "docs").exists()
+
+
+def test_metadata_get_the_figures_of_results_but_not_of_a_check(tmp_path: Path, faked: Faked) -> None:
+    faked()
+    metadata = tmp_path / "metadata.json"
+    metadata.write_text('{"version": "1", "eval_metrics": {"auc": 0.1}, "name": "x"}')
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking"]
+    given = [*places, "--sets", DEMO, "--metadata", str(metadata)]
+    assert main([*given, "--quick"]) == 0
+    assert json.loads(metadata.read_text())["eval_metrics"] == {"auc": 0.1}
+    assert main(given) == 0
+    assert list(json.loads(metadata.read_text()).items()) == [
+        ("version", "1"),
+        ("eval_metrics", {"demo_auc": 1.0, "demo_balanced_accuracy": 1.0}),
+        ("name", "x"),
+    ]
+    page = (tmp_path / "docs" / "results.md").read_text()
+    assert f"`python -m fesf.scripts.reproduce --work {tmp_path}/work --no-tracking --sets demo`" in page
+
+
+def test_quick_takes_the_small_network_unless_others_are_named(tmp_path: Path, faked: Faked) -> None:
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking", "--sets", DEMO]
+    for words, networks in (([], {CNN}), (["--networks", CNN, "vit"], {CNN, "vit"})):
+        asked = faked()
+        assert main([*places, "--quick", *words]) == 0
+        assert {title.split("/")[2] for title in asked[1:]} - {"source", "paper_loss"} == networks
+
+
+def test_without_arguments_it_takes_the_command_lines(
+    tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = faked()
+    words = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking", "--sets", DEMO]
+    monkeypatch.setattr(sys, "argv", ["reproduce", *words, "--only", "demo/0/cnn/*"])
+    assert main() == 0
+    assert len(asked) == 1 + 5
+    assert "--only 'demo/0/cnn/*'" in (tmp_path / "docs" / "results.md").read_text()
+
+
+def test_what_is_missing_is_named_before_anything_starts(
+    tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = faked()
+    words = ["--shared", str(tmp_path), "--work", str(tmp_path / "work")]
+    assert main([*words, "--sets", DEMO, "mri_cheng430"]) == 1
+    assert "point --shared at the folder that holds data/mri_cheng430." in capsys.readouterr().err
+
+    def refuse(database: Path) -> Any:
+        raise ValueError("MLflow is not installed: pass --no-tracking.")
+
+    monkeypatch.setattr(reproduce, "Tracker", refuse)
+    assert main([*words, "--sets", DEMO]) == 1
+    assert capsys.readouterr().err == "error: MLflow is not installed: pass --no-tracking.\n"
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--meta", "m.json"])  # an abbreviation would stay in the command that the page shows
+    assert asked == []
+    assert not (tmp_path / "work").exists()

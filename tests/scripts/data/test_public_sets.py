@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fesf.scripts.data import public_sets
 from fesf.scripts.data.cohort import read_cohort
 from fesf.scripts.data.public_sets import FOLDS, SETS, PublicSet, Record, _labelled, fold, write_cohort
 
@@ -58,7 +59,7 @@ def test_folds_are_the_same_each_time_and_leave_their_input_alone() -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """30 patients with two images each: three are to be withdrawn."""
+    """30 patients with two images each: six are to be withdrawn."""
     folder = tmp_path / "source"
     (folder / "images").mkdir(parents=True)
     with open(folder / "labels.csv", "w", newline="") as file:
@@ -89,16 +90,16 @@ def test_labelled_reads_the_table(source: Path, tmp_path: Path) -> None:
 
 def test_hosts_patients_are_nowhere_in_the_cohort(source: Path, tmp_path: Path) -> None:
     made = [tmp_path / "run-0", tmp_path / "run-3"]
-    assert [write_cohort(SMALL, source, folder, int(folder.name[-1])) for folder in made] == [6, 6]
+    assert [write_cohort(SMALL, source, folder, int(folder.name[-1])) for folder in made] == [12, 12]
     hosts = hosts_of(made[0])
     patients = {name[:2] for name in hosts}
-    assert len(patients) == 3  # a tenth of 30
+    assert len(patients) == 6  # a tenth would be three
     assert hosts == sorted(f"{patient}-{image}.png" for patient in patients for image in range(2))
     assert hosts_of(made[1]) == hosts  # whatever the run
     tests = []
     for folder in made:
         rows = read_cohort(folder / "cohort.csv").rows
-        assert len(rows) == 54
+        assert len(rows) == 48
         assert {row.patient for row in rows}.isdisjoint(patients)
         assert all(Path(row.image).is_absolute() and Path(row.image).is_file() for row in rows)
         assert {row.split for row in rows} == {"training", "validation", "test"}
@@ -109,9 +110,9 @@ def test_hosts_patients_are_nowhere_in_the_cohort(source: Path, tmp_path: Path) 
 def test_a_second_time_gives_the_same(source: Path, tmp_path: Path) -> None:
     write_cohort(SMALL, source, tmp_path / "run", 0)
     before = (tmp_path / "run" / "cohort.csv").read_bytes()
-    assert write_cohort(SMALL, source, tmp_path / "run", 0) == 6
+    assert write_cohort(SMALL, source, tmp_path / "run", 0) == 12
     assert (tmp_path / "run" / "cohort.csv").read_bytes() == before
-    assert len(hosts_of(tmp_path / "run")) == 6
+    assert len(hosts_of(tmp_path / "run")) == 12
 
 
 def test_near_duplicates_of_hosts_are_withdrawn(source: Path, tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_near_duplicates_of_hosts_are_withdrawn(source: Path, tmp_path: Path) ->
         brighter = np.asarray(image) / 255.0
     write_png(source / "images" / kept[9], brighter**0.8)
     write_png(source / "images" / kept[20], 1 - brighter)  # the negative is another image
-    assert write_cohort(SMALL, source, tmp_path / "after", 0) == 8
+    assert write_cohort(SMALL, source, tmp_path / "after", 0) == 14
     assert hosts_of(tmp_path / "after") == hosts_of(tmp_path / "before")
     left = [Path(row.image).name for row in read_cohort(tmp_path / "after" / "cohort.csv").rows]
     assert left == [name for name in kept if name not in (kept[0], kept[9])]
@@ -133,10 +134,10 @@ def test_a_hosts_image_that_resembles_nothing_is_withdrawn_too(source: Path, tmp
     """A constant image correlates with no host, itself included: its patient alone puts it out."""
     write_cohort(SMALL, source, tmp_path / "before", 0)
     write_png(source / "images" / hosts_of(tmp_path / "before")[0], np.full((24, 24), 0.5))
-    assert write_cohort(SMALL, source, tmp_path / "after", 0) == 6
+    assert write_cohort(SMALL, source, tmp_path / "after", 0) == 12
 
 
-def test_few_patients_give_one_host_and_many_ten(source: Path, tmp_path: Path) -> None:
+def test_a_tenth_of_the_patients_are_hosts_six_to_a_hundred_and_half_at_most(source: Path, tmp_path: Path) -> None:
     def several(count: int) -> PublicSet:
         def read(folder: Path, _: Path) -> list[Record]:
             images = sorted((folder / "images").iterdir())
@@ -144,7 +145,8 @@ def test_few_patients_give_one_host_and_many_ten(source: Path, tmp_path: Path) -
 
         return PublicSet("s", read, (24, 24), own_splits=True, runs=3, unit="patients")
 
-    for count, hosts in ((4, 1), (60, 6), (240, 10)):
+    assert (public_sets.WITHDRAWN_LEAST, public_sets.WITHDRAWN_MOST) == (6, 100)
+    for count, hosts in ((8, 4), (20, 6), (80, 8), (240, 24), (1100, 100)):
         write_cohort(several(count), source, tmp_path / str(count), 0)
         assert len(hosts_of(tmp_path / str(count))) == hosts
 
@@ -161,7 +163,7 @@ def test_own_splits_are_kept_whatever_the_run(tmp_path: Path) -> None:
     tables = []
     for run in range(2):
         folder = tmp_path / str(run)
-        assert write_cohort(SETS["us_breastmnist"], tmp_path, folder, run) == 2  # a tenth of 24
+        assert write_cohort(SETS["us_breastmnist"], tmp_path, folder, run) == 6
         table = {Path(row.image).stem: row for row in read_cohort(folder / "cohort.csv").rows}
         for name, row in table.items():
             split, number = name.split("-")
@@ -171,11 +173,11 @@ def test_own_splits_are_kept_whatever_the_run(tmp_path: Path) -> None:
             with Image.open(row.image) as image:
                 assert np.array_equal(np.asarray(image), arrays[f"{split}_images"][int(number)])
         tables.append([(name, row.split) for name, row in table.items()])
-    assert len(tables[0]) == 22
+    assert len(tables[0]) == 18
     assert tables[0] == tables[1]
     images = sorted((tmp_path / "0" / "images").iterdir())
     times = [path.stat().st_mtime_ns for path in images]
-    assert write_cohort(SETS["us_breastmnist"], tmp_path, tmp_path / "0", 0) == 2
+    assert write_cohort(SETS["us_breastmnist"], tmp_path, tmp_path / "0", 0) == 6
     assert [path.stat().st_mtime_ns for path in images] == times  # pictures that are there stay
 
 
@@ -208,5 +210,6 @@ def test_the_real_sets_are_read_whole(
     assert Counter(record.split for record in found) == splits
     assert len({record.image for record in found}) == len(found)
     assert all(record.image.is_file() for record in found)
+    assert public.image_size == ((32, 32) if public.own_splits else (64, 64))
     assert public.own_splits == (len(splits) == 3)
     assert public.unit == ("images" if public.own_splits else "patients")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from fesf.scripts.data.results import Outcome, paired_difference, read_outcome
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, PaperLoss, Source, SweepPoint, cells
+from fesf.scripts.data.results import Outcome, Results, SetResult, collect, paired_difference, read_outcome
+
+from ..conftest import ROWS, leave
 
 LINKAGE = "id,row,patient,study,label,split\nffff,2,Zoe,,b,test\n0001,3,Adam,,a,test\nabcd,4,Zoe,,b,training\n"
 
@@ -134,3 +138,123 @@ def test_draws_without_a_class_are_left_out() -> None:
 def test_arms_on_different_rows_are_refused() -> None:
     with pytest.raises(ValueError, match=r"The arms were tested on 2 and 3 rows that differ\."):
         paired_difference([(outcome([0.4, 0.6], [0, 1]), outcome([0.4, 0.6, 0.7], [0, 1, 1]))], same_test=True)
+
+
+def grid_of(root: Path, runs: int = 2, networks: tuple[str, ...] = (CNN,)) -> list[Job]:
+    """Jobs of the demo, without files."""
+    found = [Source(DEMO, run, "", str(root)) for run in range(runs)]
+    paper, points = PaperLoss(found[0]), [SweepPoint(found[0], 0.1, beta) for beta in (0.25, 0.5)]
+    return [*found, *cells(found, networks), paper, *points]
+
+
+def scores_of(seed: int) -> list[float]:
+    return np.random.default_rng(seed).uniform(0.01, 0.99, len(ROWS)).round(3).tolist()
+
+
+def test_collect_reads_every_arm_of_every_run(tmp_path: Path) -> None:
+    jobs = grid_of(tmp_path, networks=(CNN, "vit"))
+    given: dict[Job, list[float]] = {}
+    for number, job in enumerate(jobs):
+        given[job] = scores_of(number)
+        leave(job, given[job])
+    results = collect(jobs)
+    assert (results.done, results.planned, results.commits) == (len(jobs), len(jobs), ["0123abc"])
+    (item,) = results.sets
+    assert (item.name, item.seeds, item.unit) == (DEMO, True, "patients")
+    assert item.sources == jobs[:2]
+    assert {name: [run for run, _ in runs] for name, runs in item.networks.items()} == {CNN: [0, 1], "vit": [0]}
+    labels = [row % 2 for row in ROWS]
+    for network in (CNN, "vit"):
+        for arm in ARMS:
+            mine = [job for job in jobs if isinstance(job, Cell) and (job.network, job.arm) == (network, arm)]
+            aucs = [roc_auc_score(labels, given[job]) for job in mine]
+            accuracies = [balanced_accuracy_score(labels, np.array(given[job]) >= 0.5) for job in mine]
+            assert item.values(network, arm, "auc") == pytest.approx(aucs)
+            assert item.values(network, arm, "balanced_accuracy") == pytest.approx(accuracies)
+    gap = np.subtract(item.values(CNN, "full", "auc"), item.values(CNN, "ihm", "auc")).mean()
+    assert item.difference(CNN, "ihm", "full")["auc"]["value"] == pytest.approx(gap)
+    assert item.majority_accuracy == 0.5
+    assert item.paper_loss is not None
+    assert item.paper_loss["quality"]["gap_closed"]["enhanced"]["mmd"] == 0.25
+    assert {place: float(outcome.metrics()["auc"][0]) for place, outcome in item.sweep.items()} == pytest.approx(
+        {(job.alpha, job.beta): roc_auc_score(labels, given[job]) for job in jobs if isinstance(job, SweepPoint)}
+    )
+    assert results.sweep == [item]
+    assert results.eval_metrics() == {
+        f"demo_{metric}": round(float(np.mean(item.values(CNN, "full", metric))), 4)
+        for metric in ("auc", "balanced_accuracy")
+    }
+
+
+def test_a_run_counts_once_all_four_arms_are_there(tmp_path: Path) -> None:
+    jobs = grid_of(tmp_path, runs=3)
+    assert collect(jobs).sets == []
+    missing = {(1, "iqem"), (2, "plaintext")}
+    for job in jobs[:-3]:
+        if not (isinstance(job, Cell) and (job.source.run, job.arm) in missing):
+            leave(job)
+    results = collect(jobs)
+    (item,) = results.sets
+    assert (results.done, results.planned) == (len(jobs) - 3 - len(missing), len(jobs))
+    assert [source.run for source in item.sources] == [0, 1, 2]
+    assert [run for run, _ in item.networks[CNN]] == [0]
+    assert (item.paper_loss, item.sweep, results.sweep) == (None, {}, [])
+    for job in jobs:
+        if isinstance(job, Cell) and (job.source.run, job.arm) == (1, "iqem"):
+            leave(job)
+    assert [run for run, _ in collect(jobs).sets[0].networks[CNN]] == [0, 1]
+
+
+def test_what_other_settings_made_does_not_count(tmp_path: Path) -> None:
+    jobs = grid_of(tmp_path, runs=1)
+    for job in jobs:
+        leave(job)
+    other = json.loads((jobs[0].folder / "done.json").read_text()) | {"key": "0" * 64}
+    (jobs[0].folder / "done.json").write_text(json.dumps(other))
+    results = collect(jobs)
+    assert results.sets == []  # without its source, nothing of a run can be read
+    assert results.done == len(jobs) - 1
+
+
+def test_commits_are_named_once_each(tmp_path: Path) -> None:
+    jobs = grid_of(tmp_path, runs=1)
+    for number, job in enumerate(jobs):
+        leave(job, commit="a" if number < 3 else "b")
+    assert collect(jobs).commits == ["a", "b"]
+
+
+def test_majority_accuracy_is_the_largest_class_of_each_test_set() -> None:
+    def arms(labels: list[int]) -> dict[str, Outcome]:
+        return {"plaintext": outcome([0.5] * len(labels), labels)}
+
+    runs = [(0, arms([0, 0, 0, 1])), (1, arms([1, 1]))]
+    assert SetResult(DEMO, [], {CNN: runs}).majority_accuracy == (0.75 + 1) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "unit"),
+    [(DEMO, True, "patients"), ("cxr_nih1000", False, "patients"), ("us_breastmnist", True, "images")],
+)
+def test_runs_are_seeds_or_folds(name: str, seeds: bool, unit: str) -> None:
+    item = SetResult(name, [], {})
+    assert (item.seeds, item.unit) == (seeds, unit)
+    assert (item.arms(CNN), item.values(CNN, "full", "auc")) == ([], [])
+
+
+def test_differences_share_draws_where_test_sets_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[tuple[Outcome, Outcome]], bool]] = []
+    monkeypatch.setattr("fesf.scripts.data.results.paired_difference", lambda *given: asked.append(given))
+    (plain, hidden), (other_plain, other_hidden) = random_outcomes(0, 9, 4), random_outcomes(1, 9, 4, first=50)
+    first, other = {"plaintext": plain, "full": hidden}, {"plaintext": other_plain, "full": other_hidden}
+    SetResult(DEMO, [], {CNN: [(0, first), (1, first)]}).difference(CNN, "plaintext", "full")
+    SetResult(DEMO, [], {CNN: [(0, first), (1, other)]}).difference(CNN, "plaintext", "full")
+    assert asked == [
+        ([(plain, hidden), (plain, hidden)], True),
+        ([(plain, hidden), (other_plain, other_hidden)], False),
+    ]
+
+
+def test_metadata_get_no_undefined_figure() -> None:
+    lone = outcome([0.25, 0.75], [1, 1])
+    results = Results([SetResult(DEMO, [], {CNN: [(0, dict.fromkeys(ARMS, lone))]})], 1, 1, [])
+    assert results.eval_metrics() == {}

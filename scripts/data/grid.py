@@ -1,0 +1,423 @@
+"""The cells of the reproduction: what each job does, what it waits for, and when it counts as done.
+
+A :class:`Source` makes one fold or seed of one set: cohort, IQEM, a store for each stage, image quality. A
+:class:`Cell` trains and evaluates one network on one arm of it. :class:`PaperLoss` repeats the IQEM without content
+term, :class:`SweepPoint` hides with another alpha and beta. Each runs the bundle's configs and leaves a ``done.json``
+with a digest of all that decides its outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from fesf.scripts.data.cohort import class_names
+from fesf.scripts.data.files import to_json, write_atomic
+from fesf.scripts.data.provenance import commit
+from fesf.scripts.data.public_sets import SETS, write_cohort
+from fesf.scripts.data.run_folder import configs_folder
+from fesf.scripts.make_demo import make_demo
+
+DEMO, DEMO_SEEDS = "demo", 3
+STAGES = {"ihm": "synthetic", "iqem": "enhanced", "full": "surrogate"}
+"""Arms that a store serves, and the stage that it holds."""
+ARMS = ("plaintext", *STAGES)
+CNN = "cnn"
+NETWORKS = (CNN, "densenet121", "resnet18", "resnet50", "efficientnet_b0", "seresnet50", "vit")
+OTHER_EPOCHS = 10
+"""Epochs of every network but the small CNN, for time: ten times its cost an epoch."""
+ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
+SWEPT = (DEMO, "us_breastmnist")
+CPU = "$torch.device('cpu')"
+
+
+def run_bundle(configs: Sequence[str], run_id: str, kind: str = "train", **ids: Any) -> None:
+    """Run an id of the bundle's configs in this process."""
+    paths = [str(configs_folder() / f"{name}.json") for name in configs]
+    ids = {name: str(value) if isinstance(value, Path) else value for name, value in ids.items()}
+    workflow = ConfigWorkflow(paths, workflow_type=kind, run_id=run_id, logging_file=False, device=CPU, **ids)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work in its own folder."""
+
+    @property
+    def title(self) -> str:
+        """Name that ``--only`` matches: set/run/..."""
+        raise NotImplementedError
+
+    @property
+    def folder(self) -> Path:
+        """Where its files go."""
+        raise NotImplementedError
+
+    @property
+    def settings(self) -> list[Any]:
+        """All that decides the outcome, but the configs' text."""
+        raise NotImplementedError
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """Names of the configs that it reads."""
+        raise NotImplementedError
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        """Jobs that must be done before."""
+        return ()
+
+    def work(self) -> dict[str, Any]:
+        """Do it; returns what ``done.json`` shall hold."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        """Digest of settings and configs."""
+        texts = [(configs_folder() / f"{name}.json").read_text() for name in self.configs]
+        return hashlib.sha256(to_json([type(self).__name__, self.settings, texts])).hexdigest()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was done with the settings and configs of now."""
+        path = self.folder / "done.json"
+        return path.is_file() and self.done["key"] == self.key
+
+    @property
+    def done(self) -> dict[str, Any]:
+        """What :meth:`execute` left behind."""
+        found: dict[str, Any] = json.loads((self.folder / "done.json").read_text())
+        return found
+
+    def execute(self) -> None:
+        """Do the work and leave ``done.json``."""
+        key, state = self.key, commit()  # of what is read now, should a config change meanwhile
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "done.json").unlink(missing_ok=True)
+        write_atomic(self.folder / "done.json", to_json({"key": key, "commit": state} | self.work()))
+
+
+@dataclass(frozen=True)
+class Source(Job):
+    """Cohort, IQEM, stores and image quality of one fold or seed of one set.
+
+    Args:
+        name: the set.
+        run: fold, or number of the seed.
+        data: folder of the set; empty for the demo.
+        root: folder of all runs.
+        quick: a check instead of a result: few epochs.
+    """
+
+    name: str
+    run: int
+    data: str
+    root: str
+    quick: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}/{self.run}/source"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.root) / self.name / str(self.run)
+
+    @property
+    def settings(self) -> list[Any]:
+        return [self.name, self.run, list(self.image_size), self.quick]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "enhance", "hide", "quality"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Size of plaintexts and surrogates."""
+        return (64, 64) if self.name == DEMO else SETS[self.name].image_size
+
+    @property
+    def cohort(self) -> Path:
+        """``cohort.csv``."""
+        return self.folder / "cohort" / "cohort.csv"
+
+    @property
+    def hospital(self) -> Path:
+        """The folder with splits and generator."""
+        return self.folder / "hospital"
+
+    def store(self, arm: str) -> Path:
+        """Store of an arm."""
+        return self.folder / "stores" / arm
+
+    def release(self, arm: str) -> Path:
+        """The hospital's folder of an arm's release."""
+        return self.hospital / "releases" / arm
+
+    def linkage(self, arm: str) -> Path:
+        """``linkage.csv`` of an arm's release; the ids are the same in all, so the order of training is, too."""
+        return self.release(arm) / "linkage.csv"
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What all hospital workflows of this run share."""
+        return {
+            "cohort": self.cohort,
+            "hosts_dir": self.folder / "cohort" / "hosts",
+            "image_size": list(self.image_size),
+            "seed": self.run,
+        }
+
+    @property
+    def content_weight(self) -> float:
+        """The IQEM's lambda: enhance.json's own."""
+        return float(json.loads((configs_folder() / "enhance.json").read_text())["content_weight"])
+
+    @property
+    def training_ids(self) -> dict[str, Any]:
+        """Length of the IQEM's training."""
+        return {"epochs": 2, "iterations": 50, "averaging": 0.1} if self.quick else {}
+
+    def work(self) -> dict[str, Any]:
+        withdrawn = self._make_cohort()
+        for name in ("stores", "hospital"):  # of a run that was cut short, perhaps under other settings
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        run_bundle(["enhance"], "training", hospital_dir=self.hospital, **self.ids, **self.training_ids)
+        generator = self.hospital / "iqem" / "generator.pt"
+        shares = {}
+        for arm, stage in STAGES.items():
+            folder = self.release(arm)
+            own = {"hospital_dir": folder, "store_dir": self.store(arm), "stage": stage}
+            own |= {"secret_file": self.secret(), "previous_splits": self.hospital / "splits.csv"}
+            own |= {} if arm == "ihm" else {"generator_file": generator}
+            run_bundle(["hide"], "hiding", "infer", **self.ids, **own)
+            shares[arm] = json.loads((folder / "release.json").read_text())["clipped_share"]["mean"]
+        measure(self, self.hospital)
+        return {
+            "class_names": class_names(self.cohort),
+            "withdrawn": withdrawn,
+            "clipped_share": shares,
+            "distance": json.loads((self.hospital / "iqem" / "distance.json").read_text()),
+            "quality": json.loads((self.hospital / "quality.json").read_text()),
+        }
+
+    def _make_cohort(self) -> int:
+        if self.name == DEMO:
+            make_demo(self.folder / "cohort", seed=self.run, overwrite=True, progress=False)
+            return 0
+        return write_cohort(SETS[self.name], Path(self.data), self.folder / "cohort", self.run)
+
+    def secret(self) -> Path:
+        """File with a random secret, made once."""
+        path = self.folder / "secret"
+        if not path.is_file():
+            write_atomic(path, os.urandom(32).hex().encode())
+        return path
+
+
+def measure(source: Source, hospital: Path) -> None:
+    """Run ``quality.json`` on a hospital folder with a trained generator."""
+    own = {"hospital_dir": hospital, "generator_file": hospital / "iqem" / "generator.pt"}
+    run_bundle(["hide", "quality"], "measuring", "infer", **source.ids, **own)
+
+
+@dataclass(frozen=True)
+class PaperLoss(Job):
+    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
+
+    source: Source
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/paper_loss"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / "paper_loss"
+
+    @property
+    def settings(self) -> list[Any]:
+        return self.source.settings
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return self.source.configs
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        return (self.source,)
+
+    def work(self) -> dict[str, Any]:
+        hospital = self.folder / "hospital"
+        shutil.rmtree(hospital, ignore_errors=True)
+        ids = self.source.ids | {"previous_splits": self.source.hospital / "splits.csv"}
+        training = ids | self.source.training_ids
+        run_bundle(["enhance"], "training", hospital_dir=hospital, content_weight=0.0, **training)
+        measure(self.source, hospital)
+        return {
+            "distance": json.loads((hospital / "iqem" / "distance.json").read_text()),
+            "quality": json.loads((hospital / "quality.json").read_text()),
+        }
+
+
+@dataclass(frozen=True)
+class Cell(Job):
+    """One network trained and evaluated on one arm of a source.
+
+    Args:
+        source: the fold or seed.
+        network: one of :data:`NETWORKS`.
+        arm: one of :data:`ARMS`.
+    """
+
+    source: Source
+    network: str
+    arm: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/{self.network}/{self.arm}"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / self.network / self.arm
+
+    @property
+    def settings(self) -> list[Any]:
+        before = self.source.key if self.arm != "plaintext" else self.source.settings
+        return [before, self.network, self.arm, self.training_ids]
+
+    @property
+    def training_ids(self) -> dict[str, Any]:
+        """Length of the training; the small CNN takes train.json's own."""
+        if self.source.quick:
+            return {"epochs": 2}
+        return {} if self.network == CNN else {"epochs": OTHER_EPOCHS}
+
+    @property
+    def overlays(self) -> list[str]:
+        """Configs on top of train.json (and evaluate.json)."""
+        network = [] if self.network == CNN else [f"networks/{self.network}"]
+        return [*(["plaintext"] if self.arm == "plaintext" else []), *network]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "train", "evaluate", *self.overlays
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        return (self.source,)
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions on the test images."""
+        return self.folder / "predictions_test.csv"
+
+    def metrics(self) -> dict[str, float]:
+        """Test metrics, once it is done; those that are undefined are left out."""
+        found = json.loads((self.folder / "metrics.json").read_text())["metrics"]
+        return {name: metric["value"] for name, metric in found.items() if metric["value"] is not None}
+
+    def work(self) -> dict[str, Any]:
+        source = self.source
+        splits = {"splits": source.hospital / "splits.csv", "image_size": list(source.image_size)}
+        plain = self.arm == "plaintext"
+        data = {"cohort": source.cohort, **splits} if plain else {"dataset_dir": source.store(self.arm)}
+        train_and_evaluate(self.folder, source, self.overlays, data | self.training_ids)
+        return {}
+
+
+def train_and_evaluate(folder: Path, source: Source, overlays: Sequence[str], ids: Mapping[str, Any]) -> None:
+    """Train a classifier and evaluate it on the test images; both write into ``folder``."""
+    own: dict[str, Any] = {"num_classes": len(class_names(source.cohort)), "seed": source.run}
+    own |= {"output_dir": folder, "ckpt_dir": folder / "models", **ids}
+    run_bundle(["train", *overlays], "training", **own)
+    run_bundle(["train", "evaluate", *overlays], "evaluating", **own)
+    (folder / "models" / "last.pt").unlink()  # for resuming; a grid of them fills the disk
+
+
+@dataclass(frozen=True)
+class SweepPoint(Job):
+    """The small CNN on images of the IHM alone at another alpha and beta."""
+
+    source: Source
+    alpha: float
+    beta: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/sweep/{self.alpha}/{self.beta}"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / "sweep" / f"{self.alpha}-{self.beta}"
+
+    @property
+    def settings(self) -> list[Any]:
+        return [self.source.settings, self.alpha, self.beta]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "hide", "train", "evaluate"
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        return (self.source,)
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions on the test images."""
+        return self.folder / "predictions_test.csv"
+
+    @property
+    def linkage(self) -> Path:
+        """``linkage.csv`` of this release."""
+        return self.folder / "hospital" / "linkage.csv"
+
+    def work(self) -> dict[str, Any]:
+        hospital, store = self.folder / "hospital", self.folder / "store"
+        for place in (hospital, store):
+            shutil.rmtree(place, ignore_errors=True)
+        own: dict[str, Any] = {"hospital_dir": hospital, "store_dir": store, "alpha": self.alpha, "beta": self.beta}
+        own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
+        run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
+        epochs = {"epochs": 2} if self.source.quick else {}
+        train_and_evaluate(self.folder, self.source, [], {"dataset_dir": store, **epochs})
+        release = json.loads((hospital / "release.json").read_text())
+        shutil.rmtree(store)
+        return {"clipped_share": release["clipped_share"]["mean"]}
+
+
+def sources(shared: Path, root: Path, names: Sequence[str], quick: bool) -> list[Source]:
+    """Every fold or seed of the named sets; one of each when ``quick``.
+
+    Raises:
+        ValueError: when a set's folder is missing.
+    """
+    found = []
+    for name in names:
+        data = "" if name == DEMO else str((shared / "data" / name).resolve())
+        if data and not Path(data).is_dir():
+            raise ValueError(f"{data!r} is not a folder: point --shared at the folder that holds data/{name}.")
+        runs = 1 if quick else DEMO_SEEDS if name == DEMO else SETS[name].runs
+        found += [Source(name, run, data, str(root), quick) for run in range(runs)]
+    return found
+
+
+def cells(found: Sequence[Source], networks: Sequence[str]) -> Iterator[Cell]:
+    """The small CNN on every fold and seed, the other networks on the first of each set."""
+    for network in networks:
+        for source in found:
+            if network == CNN or source.run == 0:
+                yield from (Cell(source, network, arm) for arm in ARMS)

@@ -1,0 +1,433 @@
+"""Cells of the reproduction: their keys, what they hand to the bundle, and one real set of them (see conftest)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from fesf.scripts.data import grid
+from fesf.scripts.data.grid import (
+    ARMS,
+    CNN,
+    DEMO,
+    NETWORKS,
+    OTHER_EPOCHS,
+    STAGES,
+    Cell,
+    Job,
+    PaperLoss,
+    Source,
+    SweepPoint,
+    cells,
+    sources,
+)
+from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.results import collect
+
+SOURCE = Source(DEMO, 0, "", "root")
+FULL, PLAIN = Cell(SOURCE, CNN, "full"), Cell(SOURCE, CNN, "plaintext")
+PAPER, POINT = PaperLoss(SOURCE), SweepPoint(SOURCE, 0.25, 1.0)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes the grid read copies of the configs, the named one with a space more."""
+    original = grid.configs_folder()
+
+    def change(name: str) -> None:
+        folder = tmp_path / "configs" / name.replace("/", "-")
+        for path in original.rglob("*.json"):
+            copy = folder / path.relative_to(original)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(path.read_text() + (" " if copy == folder / f"{name}.json" else ""))
+        monkeypatch.setattr(grid, "configs_folder", lambda: folder)
+
+    return change
+
+
+def test_titles_and_folders() -> None:
+    densenet = Cell(replace(SOURCE, run=2), "densenet121", "iqem")
+    jobs = {
+        SOURCE: ("demo/0/source", "root/demo/0"),
+        FULL: ("demo/0/cnn/full", "root/demo/0/cnn/full"),
+        densenet: ("demo/2/densenet121/iqem", "root/demo/2/densenet121/iqem"),
+        PAPER: ("demo/0/paper_loss", "root/demo/0/paper_loss"),
+        POINT: ("demo/0/sweep/0.25/1.0", "root/demo/0/sweep/0.25-1.0"),
+    }
+    assert {job: (job.title, str(job.folder)) for job in jobs} == jobs
+    assert [job.after for job in jobs] == [(), (SOURCE,), (replace(SOURCE, run=2),), (SOURCE,), (SOURCE,)]
+
+
+def test_keys_change_with_every_setting_and_not_with_places() -> None:
+    jobs: list[Job] = [SOURCE, PLAIN, FULL, PAPER, POINT]
+    for source in (replace(SOURCE, run=1), replace(SOURCE, quick=True), replace(SOURCE, name="us_breastmnist")):
+        jobs += [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), PaperLoss(source)]
+        jobs.append(SweepPoint(source, 0.25, 1.0))
+    jobs += [Cell(SOURCE, CNN, "ihm"), Cell(SOURCE, CNN, "iqem"), Cell(SOURCE, "vit", "full")]
+    jobs += [replace(POINT, alpha=0.1), replace(POINT, beta=0.5)]
+    keys = [job.key for job in jobs]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in keys)
+    moved = replace(SOURCE, data="elsewhere", root="another")
+    assert moved.key == SOURCE.key
+    for job in (PLAIN, FULL, PAPER, POINT):
+        assert replace(job, source=moved).key == job.key
+
+
+def test_the_image_size_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {name: Source(name, 0, "", "").image_size for name in (DEMO, "cxr_nih1000", "us_breastmnist")}
+    assert sizes == {DEMO: (64, 64), "cxr_nih1000": (64, 64), "us_breastmnist": (32, 32)}
+    job = Source("us_breastmnist", 0, "", "")
+    before = job.key
+    monkeypatch.setitem(SETS, "us_breastmnist", replace(SETS["us_breastmnist"], image_size=(28, 28)))
+    assert job.key != before
+
+
+def test_the_epochs_of_other_networks_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    vit = Cell(SOURCE, "vit", "plaintext")
+    assert (vit.training_ids, FULL.training_ids) == ({"epochs": OTHER_EPOCHS}, {})
+    assert Cell(replace(SOURCE, quick=True), "vit", "full").training_ids == {"epochs": 2}
+    before = vit.key, PLAIN.key
+    monkeypatch.setattr(grid, "OTHER_EPOCHS", OTHER_EPOCHS + 1)
+    assert (vit.key != before[0], PLAIN.key == before[1]) == (True, True)
+
+
+def test_keys_change_with_the_text_of_each_config_that_is_read(rewrite: Callable[[str], None]) -> None:
+    vit = Cell(SOURCE, "vit", "plaintext")
+    jobs = (SOURCE, PLAIN, FULL, PAPER, POINT, vit)
+    before = [job.key for job in jobs]
+    changed = {
+        "enhance": {SOURCE, FULL, PAPER},  # full: through its source; the plaintext arm reads no generator
+        "hide": {SOURCE, FULL, PAPER, POINT},
+        "quality": {SOURCE, FULL, PAPER},
+        "train": {PLAIN, FULL, POINT, vit},
+        "evaluate": {PLAIN, FULL, POINT, vit},
+        "plaintext": {PLAIN, vit},
+        "networks/vit": {vit},
+        "inference": set(),
+    }
+    for name, expected in changed.items():
+        rewrite(name)
+        found = {job for job, key in zip(jobs, before, strict=True) if job.key != key}
+        assert found == expected, name
+
+
+def test_sources_are_every_fold_or_seed(tmp_path: Path) -> None:
+    for name in ("cxr_nih1000", "us_breastmnist"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    names = [DEMO, "cxr_nih1000", "us_breastmnist"]
+    found = sources(tmp_path, Path("work"), names, quick=False)
+    runs = {name: [source.run for source in found if source.name == name] for name in names}
+    assert runs == {DEMO: [0, 1, 2], "cxr_nih1000": [0, 1, 2, 3, 4], "us_breastmnist": [0, 1, 2]}
+    assert found[0] == Source(DEMO, 0, "", "work", False)
+    assert found[3] == Source("cxr_nih1000", 0, str(tmp_path / "data" / "cxr_nih1000"), "work", False)
+    quick = sources(tmp_path, Path("work"), names, quick=True)
+    assert [(source.name, source.run, source.quick) for source in quick] == [(name, 0, True) for name in names]
+    with pytest.raises(ValueError, match=r"is not a folder: point --shared at the folder that holds data/mri_cheng430"):
+        sources(tmp_path, Path("work"), ["mri_cheng430"], quick=False)
+
+
+def test_the_small_network_runs_everywhere_others_on_the_first_run() -> None:
+    found = [Source(name, run, "", "") for name in (DEMO, "us_breastmnist") for run in range(3)]
+    jobs = list(cells(found, NETWORKS))
+    small = [job for job in jobs if job.network == CNN]
+    assert small == [Cell(source, CNN, arm) for source in found for arm in ARMS]
+    for network in NETWORKS[1:]:
+        firsts = (found[0], found[3])
+        assert [job for job in jobs if job.network == network] == [
+            Cell(source, network, arm) for source in firsts for arm in ARMS
+        ]
+    assert len(jobs) == 6 * 4 + 6 * 2 * 4
+
+
+@dataclass(frozen=True)
+class Simple(Job):
+    """A job whose work is given."""
+
+    place: Path
+    doing: Callable[[Path], dict[str, Any]]
+    version: int = 0
+
+    title = "simple"
+    folder = property(lambda self: self.place)  # type: ignore[assignment]
+    settings = property(lambda self: [self.version])  # type: ignore[assignment]
+    configs = ("hide",)
+
+    def work(self) -> dict[str, Any]:
+        return self.doing(self.place)
+
+
+def test_done_says_with_what_and_goes_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rewrite: Callable[[str], None]
+) -> None:
+    place = tmp_path / "a" / "b"
+    seen: list[bool] = []
+
+    def work(folder: Path) -> dict[str, Any]:
+        seen.append((folder / "done.json").exists())
+        return {"found": len(seen)}
+
+    monkeypatch.setattr(grid, "commit", lambda: "0123abc")
+    job = Simple(place, work)
+    assert not job.is_done
+    job.execute()
+    assert job.is_done
+    assert job.done == {"key": job.key, "commit": "0123abc", "found": 1}
+    changed = replace(job, version=1)
+    assert not changed.is_done
+    changed.execute()
+    assert seen == [False, False]  # the old done.json does not outlive the start of another run
+    assert (changed.is_done, job.is_done) == (True, False)
+    rewrite("train")
+    assert changed.is_done
+    rewrite("hide")
+    assert not changed.is_done
+
+    def fail(folder: Path) -> dict[str, Any]:
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        replace(changed, doing=fail).execute()
+    assert not (place / "done.json").exists()
+
+
+def test_a_config_that_changes_meanwhile_leaves_the_job_undone(tmp_path: Path, rewrite: Callable[[str], None]) -> None:
+    def work(_: Path) -> dict[str, Any]:
+        rewrite("hide")
+        return {}
+
+    job = Simple(tmp_path / "job", work)
+    before = job.key
+    job.execute()
+    assert job.done["key"] == before != job.key
+    assert not job.is_done
+
+
+Call = tuple[list[str], str, str, dict[str, Any]]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What jobs hand to the bundle; files that they read afterwards are made."""
+    found: list[Call] = []
+
+    def run_bundle(configs: list[str], run_id: str, kind: str = "train", **ids: Any) -> None:
+        found.append((list(configs), run_id, kind, ids))
+        if run_id == "training" and configs == ["enhance"]:
+            (ids["hospital_dir"] / "iqem").mkdir(parents=True)
+            (ids["hospital_dir"] / "iqem" / "distance.json").write_text('{"val_mmd": 0.5}')
+        elif run_id == "training":
+            ids["ckpt_dir"].mkdir(parents=True)
+            (ids["ckpt_dir"] / "last.pt").write_text("state")
+        elif run_id == "hiding":
+            ids["hospital_dir"].mkdir(parents=True, exist_ok=True)  # the iqem arm shares the IQEM's
+            ids["store_dir"].mkdir(parents=True)
+            share = 0.25 if ids.get("generator_file") else 0.125
+            (ids["hospital_dir"] / "release.json").write_text(json.dumps({"clipped_share": {"mean": share, "max": 1}}))
+        elif run_id == "measuring":
+            (ids["hospital_dir"] / "quality.json").write_text('{"images": 7}')
+
+    def make_demo(out: Path, **options: Any) -> None:
+        assert options == {"seed": 2, "overwrite": True, "progress": False}
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "cohort.csv").write_text("image,label,patient\na.png,x,1\nb.png,y,2\nc.png,z,3\n")
+
+    monkeypatch.setattr(grid, "run_bundle", run_bundle)
+    monkeypatch.setattr(grid, "make_demo", make_demo)
+    return found
+
+
+def test_a_source_trains_hides_each_stage_and_measures(tmp_path: Path, calls: list[Call]) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    run = tmp_path / "demo" / "2"
+    for stale in ("stores/ihm/images", "hospital/iqem"):
+        (run / stale).mkdir(parents=True)
+    source.execute()
+    assert [call[:3] for call in calls] == [
+        (["enhance"], "training", "train"),
+        (["hide"], "hiding", "infer"),
+        (["hide"], "hiding", "infer"),
+        (["hide"], "hiding", "infer"),
+        (["hide", "quality"], "measuring", "infer"),
+    ]
+    hospital = run / "hospital"
+    shared = {"cohort": run / "cohort" / "cohort.csv", "hosts_dir": run / "cohort" / "hosts"}
+    shared |= {"image_size": [64, 64], "seed": 2}
+    generator = {"generator_file": hospital / "iqem" / "generator.pt"}
+    assert calls[0][3] == shared | {"hospital_dir": hospital}  # no epochs: enhance.json's own
+    assert list(STAGES.items()) == [("ihm", "synthetic"), ("iqem", "enhanced"), ("full", "surrogate")]
+    for (arm, stage), call in zip(STAGES.items(), calls[1:4], strict=True):
+        assert call[3] == shared | ({} if arm == "ihm" else generator) | {
+            "hospital_dir": hospital / "releases" / arm,
+            "store_dir": run / "stores" / arm,
+            "stage": stage,
+            "secret_file": run / "secret",
+            "previous_splits": hospital / "splits.csv",
+        }
+    assert calls[4][3] == shared | generator | {"hospital_dir": hospital}
+    assert not (run / "stores" / "ihm" / "images").exists()
+    assert source.done == {
+        "key": source.key,
+        "commit": source.done["commit"],
+        "class_names": ["x", "y", "z"],
+        "withdrawn": 0,
+        "clipped_share": {"ihm": 0.125, "iqem": 0.25, "full": 0.25},
+        "distance": {"val_mmd": 0.5},
+        "quality": {"images": 7},
+    }
+    secret = (run / "secret").read_text()
+    assert re.fullmatch(r"[0-9a-f]{64}", secret)
+    source.execute()
+    assert (run / "secret").read_text() == secret  # made once
+
+
+def test_a_public_set_is_read_with_the_runs_number(
+    tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_cohort(public: Any, data: Path, folder: Path, run: int) -> int:
+        assert (public.name, data, run) == ("us_breastmnist", Path("data"), 1)
+        folder.mkdir(parents=True)
+        (folder / "cohort.csv").write_text("image,label,patient\na.png,0,1\nb.png,1,2\n")
+        return 5
+
+    monkeypatch.setattr(grid, "write_cohort", write_cohort)
+    source = Source("us_breastmnist", 1, "data", str(tmp_path))
+    source.execute()
+    assert source.done["withdrawn"] == 5
+    assert all(call[3]["image_size"] == [32, 32] for call in calls)
+
+
+def test_a_quick_source_trains_a_little(tmp_path: Path, calls: list[Call]) -> None:
+    Source(DEMO, 2, "", str(tmp_path), quick=True).execute()
+    trained = {name: calls[0][3][name] for name in ("epochs", "iterations", "averaging")}
+    assert trained == {"epochs": 2, "iterations": 50, "averaging": 0.1}
+
+
+def test_paper_loss_trains_without_content_term_on_the_same_splits(tmp_path: Path, calls: list[Call]) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    source.execute()
+    calls.clear()
+    PaperLoss(source).execute()
+    run, hospital = tmp_path / "demo" / "2", tmp_path / "demo" / "2" / "paper_loss" / "hospital"
+    assert [call[:3] for call in calls] == [
+        (["enhance"], "training", "train"),
+        (["hide", "quality"], "measuring", "infer"),
+    ]
+    previous = {"previous_splits": run / "hospital" / "splits.csv"}
+    assert calls[0][3] == source.ids | previous | {"hospital_dir": hospital, "content_weight": 0.0}
+    assert calls[1][3]["generator_file"] == hospital / "iqem" / "generator.pt"
+    assert calls[1][3]["hospital_dir"] == hospital
+    assert PaperLoss(source).done["quality"] == {"images": 7}
+    assert source.content_weight == json.loads((grid.configs_folder() / "enhance.json").read_text())["content_weight"]
+    assert source.content_weight > 0
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_arms_differ_in_what_they_read_alone(arm: str, tmp_path: Path, calls: list[Call]) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    source.execute()
+    calls.clear()
+    for network in (CNN, "vit"):
+        Cell(source, network, arm).execute()
+    run = tmp_path / "demo" / "2"
+    overlays = ["plaintext"] if arm == "plaintext" else []
+    assert [call[:3] for call in calls] == [
+        (["train", *overlays], "training", "train"),
+        (["train", "evaluate", *overlays], "evaluating", "train"),
+        (["train", *overlays, "networks/vit"], "training", "train"),
+        (["train", "evaluate", *overlays, "networks/vit"], "evaluating", "train"),
+    ]
+    data: dict[str, Any] = {"dataset_dir": run / "stores" / arm}
+    if arm == "plaintext":
+        data = {"cohort": run / "cohort" / "cohort.csv", "splits": run / "hospital" / "splits.csv"}
+        data["image_size"] = [64, 64]
+    common = {"num_classes": 3, "seed": 2, **data}
+    places = [{"output_dir": run / name / arm, "ckpt_dir": run / name / arm / "models"} for name in (CNN, "vit")]
+    assert calls[0][3] == calls[1][3] == common | places[0]  # no epochs: train.json's own
+    assert calls[2][3] == calls[3][3] == common | places[1] | {"epochs": OTHER_EPOCHS}
+    assert not (run / CNN / arm / "models" / "last.pt").exists()
+
+
+def test_a_sweep_point_hides_once_with_its_alpha_and_beta(tmp_path: Path, calls: list[Call]) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    source.execute()
+    calls.clear()
+    point = SweepPoint(source, 0.25, 1.0)
+    (point.folder / "store" / "stale").mkdir(parents=True)
+    point.execute()
+    run = tmp_path / "demo" / "2"
+    assert [call[:2] for call in calls] == [
+        (["hide"], "hiding"),
+        (["train"], "training"),
+        (["train", "evaluate"], "evaluating"),
+    ]
+    own = {"alpha": 0.25, "beta": 1.0, "hospital_dir": point.folder / "hospital", "store_dir": point.folder / "store"}
+    own |= {"secret_file": run / "secret", "previous_splits": run / "hospital" / "splits.csv"}
+    assert calls[0][3] == source.ids | own  # no generator: one pass
+    assert calls[1][3]["dataset_dir"] == point.folder / "store"
+    assert calls[1][3]["output_dir"] == point.folder
+    assert not (point.folder / "store").exists()  # a grid of them fills the disk
+    assert point.done["clipped_share"] == 0.125
+
+
+def test_a_real_grid_leaves_every_jobs_files(tiny_grid: list[Job]) -> None:
+    assert all(job.is_done for job in tiny_grid)
+    source, *_ = tiny_grid
+    assert isinstance(source, Source)
+    assert source.done["class_names"] == ["normal", "opacity"]
+    generators = {job.folder / "hospital" / "iqem" / "generator.pt" for job in tiny_grid if not isinstance(job, Cell)}
+    weights = [torch.load(path) for path in sorted(generators) if path.is_file()]
+    assert len(weights) == 2
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])  # lambda 0 is another one
+    linkages = {arm: table(source.linkage(arm)) for arm in STAGES}
+    point = tiny_grid[-1]
+    assert isinstance(point, SweepPoint)
+    linkages["sweep"] = table(point.linkage)
+    splits = [{line["row"]: line["split"] for line in linkage} for linkage in linkages.values()]
+    assert all(found == splits[0] for found in splits)
+    ids = [[line["id"] for line in linkage] for linkage in linkages.values()]
+    assert all(found == ids[0] for found in ids)  # so every arm trains on the images in the same order
+    images = {arm: Image.open(next((source.store(arm) / "images").iterdir())) for arm in STAGES}
+    assert all(np.asarray(image).shape == (64, 64) for image in images.values())
+    stages = {arm: json.loads((source.release(arm) / "release.json").read_text())["stage"] for arm in STAGES}
+    assert stages == STAGES
+
+
+def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
+    results = collect(tiny_grid)
+    assert (results.done, results.planned, len(results.commits)) == (7, 7, 1)
+    (item,) = results.sets
+    assert item.majority_accuracy >= 0.5
+    ((run, arms),) = item.networks[CNN]
+    assert run == 0
+    for cell in tiny_grid:
+        if isinstance(cell, Cell):
+            rows = table(cell.predictions)
+            labels = [row["label"] == "opacity" for row in rows]
+            auc = roc_auc_score(labels, [float(row["p_opacity"]) for row in rows])
+            assert item.values(CNN, cell.arm, "auc") == pytest.approx([auc])
+            assert cell.metrics()["auc"] == pytest.approx(auc, abs=1e-6)
+            assert arms[cell.arm].rows == arms["plaintext"].rows
+            assert arms[cell.arm].groups == arms["plaintext"].groups
+    assert item.paper_loss is not None
+    assert item.paper_loss["quality"]["images"] == len(arms["plaintext"].rows)
+    assert list(item.sweep) == [(0.1, 0.5)]
+    assert item.sweep[0.1, 0.5].rows == arms["plaintext"].rows
+    source, point = tiny_grid[0], tiny_grid[-1]  # alpha 0.1 and beta 0.5 are hide.json's own: the IHM arm's images
+    assert point.done["clipped_share"] == source.done["clipped_share"]["ihm"]
