@@ -17,9 +17,12 @@ from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.comparison import comparison, format_table
 from fesf.scripts.data.files import make_private_folder
 from fesf.scripts.data.linkage import refuse_inside_store
-from fesf.scripts.data.plan import NETWORKS, STEPS, Plan, demo_steps, main_steps, sources
+from fesf.scripts.data.plan import ABLATIONS, NETWORKS, Plan, demo_steps, main_steps, sources
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import Runner, StepError, read_markers
+
+DEMO_IQEM = ("epochs=15",)
+"""The demo's generator trains half as long as enhance.json's default: two cores wait minutes."""
 
 
 def run(plan: Plan, install_seconds: float = 0.0) -> str:
@@ -40,14 +43,15 @@ def run(plan: Plan, install_seconds: float = 0.0) -> str:
     refuse_inside_store(plan.out / "run.json")
     plan.out.mkdir(parents=True, exist_ok=True)
     make_private_folder(plan.folder.report.parent)
-    runner = Runner(plan.out, plan.jobs)
-    runner.run(demo_steps(plan))
+    runner, first = Runner(plan.out, plan.jobs), demo_steps(plan)
+    runner.run(first)
     cohort, hosts, secret = sources(plan)
     if plan.cohort is not None and plan.secret_file is None:
         print(f"  Secret: {secret} (random, 0600). Keep it: without it this release's ids cannot be made again.")
     names = class_names(cohort)
     if len(names) < 2:
         raise ValueError(f"The cohort has {len(names)} class(es) ({', '.join(names)}): a classifier needs two or more.")
+    steps = main_steps(plan, len(names))
     plan.folder.save_settings(
         {
             "cohort": str(cohort),
@@ -56,18 +60,19 @@ def run(plan: Plan, install_seconds: float = 0.0) -> str:
             "image_size": list(plan.image_size),
             "intensity_range": plan.intensity_range,
             "network": plan.network or "default",
+            "kinds": ["plaintext", *(ABLATIONS if plan.iqem else ()), "surrogate", "majority"],
             "install_seconds": install_seconds,
-            "steps": list(STEPS),
+            "steps": [step.name for step in (*first, *steps)],
         }
     )
-    runner.run(main_steps(plan, len(names)))
+    runner.run(steps)
     return closing(plan.folder, time.monotonic() - start, install_seconds)
 
 
 def closing(folder: RunFolder, seconds: float, install_seconds: float = 0.0) -> str:
     """The table, the report's path and the seconds of each step, as text."""
     table = comparison(folder)
-    markers = read_markers(folder.root, STEPS)
+    markers = read_markers(folder.root, folder.settings()["steps"])
     lines = [
         "",
         format_table(table),
@@ -103,6 +108,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
     parser.add_argument("--patients", type=int, help="size of the demo cohort (default: make_demo's)")
     parser.add_argument("--seed", type=int, default=0, help="of demo, splits and training (default: 0)")
     parser.add_argument("--network", choices=NETWORKS, help="instead of the small CNN")
+    parser.add_argument("--no-iqem", action="store_true", help="hide once: no generator, no second pass, no ablations")
+    parser.add_argument(
+        "--enhance-option", action="append", default=[], metavar="NAME=VALUE", help="any id of enhance.json"
+    )
     parser.add_argument("--hide-option", action="append", default=[], metavar="NAME=VALUE", help="any id of hide.json")
     parser.add_argument(
         "--train-option", action="append", default=[], metavar="NAME=VALUE", help="any id of train.json"
@@ -124,6 +133,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
             patients=options.patients,
             seed=options.seed,
             network=options.network,
+            iqem=not options.no_iqem,
+            enhance_options=(*DEMO_IQEM, *options.enhance_option)
+            if options.cohort is None
+            else tuple(options.enhance_option),
             hide_options=(*given, *options.hide_option),
             train_options=(*trained, *options.train_option),
             jobs=options.jobs or min(2, os.cpu_count() or 1),

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from fesf.scripts.data import pictures
 from fesf.scripts.data.cohort import LoadImageCohortd, load_datalist
-from fesf.scripts.data.comparison import comparison, format_metric, read_json, read_scores
+from fesf.scripts.data.comparison import TITLES, comparison, format_metric, read_json, read_scores
 from fesf.scripts.data.files import make_private_folder, write_atomic
 from fesf.scripts.data.linkage import read_linkage, refuse_inside_store
+from fesf.scripts.data.plan import ABLATIONS
 from fesf.scripts.data.provenance import versions
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import read_markers
@@ -61,8 +62,8 @@ def find_host(hosts: str | Path, sha256: str) -> Path:
     raise ReportError(f"No file in hosts {str(hosts)!r} is the release's host: point it at the folder that was used.")
 
 
-class Triples:
-    """Host, plaintext and surrogate of the run's test images.
+class Stages:
+    """Host, plaintext and every stage of the run's test images.
 
     Args:
         folder: the run.
@@ -72,18 +73,26 @@ class Triples:
         settings, release = folder.settings(), read_json(folder.hospital / "release.json")
         self.alpha = float(release["alpha"])
         self._plain = LoadImageCohortd("image", settings["image_size"], settings["intensity_range"])
-        self._stored = LoadImageStored("image", folder.store)
         self.host = _array(self._plain.prepare(str(find_host(settings["hosts"], release["host_sha256"]))))
         cohort = load_datalist(settings["cohort"], folder.hospital / "splits.csv", "test")
         self._cohort: dict[int, dict[Any, Any]] = {item["row"]: item for item in cohort}
-        self._paths: dict[str, dict[Any, Any]] = {item["id"]: item for item in load_stored(folder.store, "test")}
+        self._stores = {"surrogate": _Stored(folder.store, folder.hospital)}
+        if "iqem" in settings["kinds"]:
+            arms = {stage: folder.ablation(arm) for arm, stage in ABLATIONS.items()}
+            stores = {stage: _Stored(place / "store", place / "hospital") for stage, place in arms.items()}
+            self._stores = stores | self._stores
         linkage = read_linkage(folder.hospital / "linkage.csv").values()
-        self.rows = [row for row in linkage if row["id"] in self._paths and int(row["row"]) in self._cohort]
+        self.rows = [row for row in linkage if self._has(int(row["row"]))]
 
-    def pair(self, row: Mapping[str, str]) -> tuple[Image, Image]:
-        """Plaintext and surrogate of a row of the linkage, in [0, 1]."""
-        plain = self._plain(self._cohort[int(row["row"])])["image"]
-        return _array(plain), _array(self._stored(self._paths[row["id"]])["image"])
+    def _has(self, number: int) -> bool:
+        return number in self._cohort and all(number in store.items for store in self._stores.values())
+
+    def images(self, row: Mapping[str, str]) -> dict[str, Image]:
+        """Host, plaintext and stages of a row of the linkage, in [0, 1]; the surrogate comes last."""
+        number = int(row["row"])
+        plain = _array(self._plain(self._cohort[number])["image"])
+        stages = {name: store.image(number) for name, store in self._stores.items()}
+        return {"host": self.host, "plaintext": plain} | stages
 
     def chosen(self, count: int) -> list[dict[str, str]]:
         """One image of each of ``count`` patients, classes in turn, in the order of the keyed ids: nobody picks."""
@@ -103,34 +112,44 @@ class Triples:
         return chosen[:count]
 
     def views(self, row: Mapping[str, str]) -> dict[str, bytes]:
-        """PNG of host, plaintext and surrogate, and of their spectra (``..._spectrum``) on one scale."""
-        plain, surrogate = self.pair(row)
-        flat = {"host": self.host, "plaintext": plain, "surrogate": surrogate}
-        flat = {name: pictures.middle_slice(image) for name, image in flat.items()}
+        """PNG of host, plaintext and stages, and of their spectra (``..._spectrum``) on one scale."""
+        flat = {name: pictures.middle_slice(image) for name, image in self.images(row).items()}
         low, high = pictures.amplitude_range(list(flat.values()))
         views = {name: pictures.to_png(image) for name, image in flat.items()}
         spectra = {name: pictures.spectrum(image, self.alpha, low, high) for name, image in flat.items()}
         return views | {f"{name}_spectrum": pictures.to_png(image) for name, image in spectra.items()}
 
 
+class _Stored:
+    """A store's test images by their row in the cohort."""
+
+    def __init__(self, store: Path, hospital: Path) -> None:
+        self._load = LoadImageStored("image", store)
+        rows = {row["id"]: int(row["row"]) for row in read_linkage(hospital / "linkage.csv").values()}
+        self.items = {rows[item["id"]]: item for item in load_stored(store, "test")}
+
+    def image(self, number: int) -> Image:
+        return _array(self._load(self.items[number])["image"])
+
+
 def _array(image: Any) -> Image:
     return np.asarray(image[0], dtype=np.float64)
 
 
-def onlooker(triples: Triples, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Mean SSIM and PSNR over test images: what one sees who lays a surrogate beside the plaintext or the host.
+def onlooker(stages: Stages, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Mean SSIM and PSNR over test images: what one sees who lays an image beside the plaintext or the host.
 
     Returns:
         One dict a pair of images: "pair", and "ssim", "psnr" with mean and standard deviation as text.
     """
-    names = ("surrogate and plaintext", "surrogate and host", "host and plaintext (no embedding: the floor)")
-    values: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    values: dict[str, list[dict[str, float]]] = {}
     for row in rows:
-        plain, surrogate = triples.pair(row)
-        for name, (one, other) in zip(
-            names, ((surrogate, plain), (surrogate, triples.host), (triples.host, plain)), strict=True
-        ):
-            values[name].append(pictures.similarity(one, other))
+        images = stages.images(row)
+        hidden = [name for name in reversed(images) if name not in ("host", "plaintext")]
+        pairs = [(name, other) for other in ("plaintext", "host") for name in hidden]
+        for one, other in [*pairs, ("host", "plaintext")]:
+            values.setdefault(f"{one} and {other}", []).append(pictures.similarity(images[one], images[other]))
+    values["host and plaintext (no embedding: the floor)"] = values.pop("host and plaintext")
     return [
         {"pair": name} | {key: _spread([item[key] for item in items]) for key in ("ssim", "psnr")}
         for name, items in values.items()
@@ -169,6 +188,24 @@ def charts(folder: RunFolder, class_names: Sequence[str]) -> dict[str, str]:
     return {name: embed(content, "svg+xml") for name, content in drawn.items()}
 
 
+def quality(folder: RunFolder) -> dict[str, Any]:
+    """Distances to the host domain, the generator's learning curve and its last sheet of pictures.
+
+    Raises:
+        FileNotFoundError: when a part is missing.
+    """
+    found: dict[str, Any] = read_json(folder.quality)
+    rows = _rows(folder.generator / "history.csv")
+    kept = read_json(folder.generator / "distance.json")
+    sheets = sorted((folder.generator / "pictures").glob("epoch_*.png"))
+    return found | {
+        "validation": kept,
+        "epochs": len(rows),
+        "curve": embed(pictures.draw_distance(rows, kept), "svg+xml"),
+        "sheet": embed(sheets[-1].read_bytes(), "png") if sheets else None,
+    }
+
+
 def context(folder: RunFolder) -> dict[str, Any]:
     """Everything that the page shows.
 
@@ -180,27 +217,31 @@ def context(folder: RunFolder) -> dict[str, Any]:
     """
     settings = folder.settings()
     try:
-        table, triples = comparison(folder), Triples(folder)
+        table, stages = comparison(folder), Stages(folder)
         drawn = charts(folder, table["class_names"])
         release = read_json(folder.hospital / "release.json")
+        judged_quality = quality(folder) if "iqem" in table["kinds"] else None
     except FileNotFoundError as error:
         missing = error.filename or error
         raise ReportError(f"The run lacks {str(missing)!r}: let python -m fesf.scripts.pipeline finish.") from None
     patients = []
-    for row in triples.chosen(SHOWN):
-        plain, surrogate = triples.pair(row)
-        views = {name: embed(content, "png") for name, content in triples.views(row).items()}
-        patients.append({"label": row["label"], "views": views} | pictures.similarity(surrogate, plain))
-    judged = triples.rows[:JUDGED]
+    for row in stages.chosen(SHOWN):
+        images = stages.images(row)
+        views = {name: embed(content, "png") for name, content in stages.views(row).items()}
+        likeness = pictures.similarity(images["surrogate"], images["plaintext"])
+        patients.append({"label": row["label"], "names": list(images), "views": views} | likeness)
+    judged = stages.rows[:JUDGED]
     markers = read_markers(folder.root, [name for name in settings["steps"] if name != "report"])
     return {
         "demo": settings["demo"],
         "settings": settings,
         "table": table,
         "metrics": METRICS,
-        "kinds": ("plaintext", "surrogate", "majority"),
+        "kinds": table["kinds"],
+        "titles": TITLES,
+        "quality": judged_quality,
         "patients": patients,
-        "onlooker": onlooker(triples, judged),
+        "onlooker": onlooker(stages, judged),
         "judged": len(judged),
         "charts": drawn,
         "release": release,
@@ -240,7 +281,7 @@ def write_report(run: str | Path) -> Path:
 
 
 def write_pictures(run: str | Path, out: str | Path) -> list[Path]:
-    """Host, plaintext, surrogate and their spectra of one test patient of the synthetic demo, for documentation.
+    """Host, plaintext, every stage and their spectra of one test patient of the synthetic demo, for documentation.
 
     Raises:
         ReportError: when the run is not the demo's: a patient's picture must not go into documentation.
@@ -248,10 +289,10 @@ def write_pictures(run: str | Path, out: str | Path) -> list[Path]:
     folder = RunFolder(Path(run))
     if not folder.settings()["demo"]:
         raise ReportError(f"{str(run)!r} is not the synthetic demo: pictures of patients stay in its report.")
-    triples, out = Triples(folder), Path(out)
+    stages, out = Stages(folder), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, content in triples.views(triples.chosen(2)[-1]).items():
+    for name, content in stages.views(stages.chosen(2)[-1]).items():
         written.append(out / f"{name}.png")
         write_atomic(written[-1], content, 0o644)
     return written

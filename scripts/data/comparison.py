@@ -13,10 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fesf.scripts.data.linkage import PREFIX
+from fesf.scripts.data.plan import ABLATIONS
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.engines.metrics import METRICS
 
 Metric = Mapping[str, float | None]
+
+TITLES = {
+    "plaintext": "plaintext",
+    "ihm": "IHM",
+    "iqem": "IHM + IQEM",
+    "surrogate": "surrogate",
+    "majority": "majority class",
+}
+"""Names of the columns, from the upper bound to the lower."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,9 @@ def comparison(folder: RunFolder) -> dict[str, Any]:
         folder: a run whose evaluations and link are done.
 
     Returns:
-        ``{"class_names", "n_images", "n_patients", "plaintext": {metric: {"value", "low", "high"}}, "surrogate": ...,
-        "majority": ..., "plaintext_confusion": ..., "surrogate_confusion": ...}``.
+        ``{"class_names", "n_images", "n_patients", "kinds", "plaintext": {metric: {"value", "low", "high"}},
+        "surrogate": ..., "majority": ..., "plaintext_confusion": ..., "surrogate_confusion": ...}``, and the ablations
+        that the run made.
 
     Raises:
         ValueError: when the linkage has no labelled test image.
@@ -82,6 +93,12 @@ def comparison(folder: RunFolder) -> dict[str, Any]:
     test = linked["splits"].get("test")
     if test is None:
         raise ValueError("No test image has a label: there is nothing to compare.")
+    kinds = folder.settings()["kinds"]
+    ablations = {
+        kind: read_json(folder.ablation(kind) / "eval" / "metrics.json")["metrics"]
+        for kind in kinds
+        if kind in ABLATIONS
+    }
     majority = {name: {"value": plaintext["majority_class"][name], "low": None, "high": None} for name in METRICS}
     return {
         "class_names": plaintext["class_names"],
@@ -90,6 +107,8 @@ def comparison(folder: RunFolder) -> dict[str, Any]:
         "plaintext": plaintext["metrics"],
         "surrogate": test["images"]["metrics"],
         "majority": majority,
+        "kinds": kinds,
+        **ablations,
         "plaintext_confusion": plaintext["confusion_matrix"],
         "surrogate_confusion": test["images"]["confusion_matrix"],
     }
@@ -116,9 +135,9 @@ def format_table(table: Mapping[str, Any]) -> str:
     """:func:`comparison` as text, one metric a line."""
     lines = [
         f"Test: {table['n_images']} images of {table['n_patients']} patients; intervals: 95 % bootstrap over patients.",
-        f"{'':<20}{'plaintext':<24}{'surrogate':<24}majority class",
+        "".join(f"{title:<23}" for title in ("", *(TITLES[kind] for kind in table["kinds"]))).rstrip(),
     ]
     for name in METRICS:
-        cells = [format_metric(table[kind][name]) for kind in ("plaintext", "surrogate", "majority")]
-        lines.append(f"{name.replace('_', ' '):<20}{cells[0]:<24}{cells[1]:<24}{cells[2]}")
+        cells = [name.replace("_", " "), *(format_metric(table[kind][name]) for kind in table["kinds"])]
+        lines.append("".join(f"{cell:<23}" for cell in cells).rstrip())
     return "\n".join(lines)

@@ -14,16 +14,26 @@ from fesf.scripts.data.steps import Step
 
 STEPS = (
     "make_demo",
+    "enhance",
     "hide",
+    "hide_ihm",
+    "hide_iqem",
+    "measure",
     "train_surrogate",
     "train_plaintext",
+    "train_ihm",
+    "train_iqem",
     "evaluate_surrogate",
     "evaluate_plaintext",
+    "evaluate_ihm",
+    "evaluate_iqem",
     "infer",
     "link",
     "report",
 )
-NETWORKS = ("densenet121", "resnet18")
+ABLATIONS = {"ihm": "synthetic", "iqem": "enhanced"}
+"""Arms between plaintext and the full pipeline, and the stage whose images they train on."""
+NETWORKS = ("densenet121", "efficientnet_b0", "resnet18", "resnet50", "seresnet50", "vit")
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Plan:
         patients: size of the demo cohort; None for its default.
         seed: of the demo, the splits and the training.
         network: name of an overlay in ``configs/networks``; None for the small default CNN.
+        iqem: train the generator, hide twice and run the ablations; False hides once.
+        enhance_options: further ``name=value`` for enhance.json.
         hide_options: further ``name=value`` for hide.json.
         train_options: further ``name=value`` for train.json, of both classifiers.
         jobs: steps at once.
@@ -53,6 +65,8 @@ class Plan:
     patients: int | None = None
     seed: int = 0
     network: str | None = None
+    iqem: bool = True
+    enhance_options: tuple[str, ...] = ()
     hide_options: tuple[str, ...] = ()
     train_options: tuple[str, ...] = ()
     jobs: int = 2
@@ -62,7 +76,7 @@ class Plan:
             raise ValueError("cohort and hosts belong together: give both for your own images, neither for the demo.")
         if self.cohort is None and len(self.image_size) != 2:
             raise ValueError(f"image_size {list(self.image_size)}: the demo is 2D, give one length, such as 64.")
-        for option in (*self.hide_options, *self.train_options):
+        for option in (*self.enhance_options, *self.hide_options, *self.train_options):
             if "=" not in option:
                 raise ValueError(f"option {option!r}: write name=value, such as beta=0.4.")
 
@@ -123,46 +137,113 @@ def main_steps(plan: Plan, num_classes: int) -> list[Step]:
         plan: what to do.
         num_classes: number of the cohort's classes.
     """
-    folder = plan.folder
-    cohort, hosts, secret = sources(plan)
-    images: dict[str, Any] = {"image_size": plan.image_size}
-    if plan.intensity_range is not None:
-        images["intensity_range"] = plan.intensity_range
-    network = [f"networks/{plan.network}.json"] if plan.network else []
-    shape = {"num_classes": num_classes, "spatial_dims": len(plan.image_size)}
-    training = {**shape, "seed": plan.seed, **_options(plan.train_options)}
-    hiding = {**images, "seed": plan.seed, **_options(plan.hide_options)}
-    steps: list[Step] = []
+    return _Steps(plan, num_classes).all()
 
-    def bundle(name: str, title: str, identity: str, configs: Sequence[str], after: Sequence[str], **ids: Any) -> None:
+
+class _Steps:
+    """The steps of a plan, each with the names of those that it comes after."""
+
+    def __init__(self, plan: Plan, num_classes: int) -> None:
+        self.plan, self.folder = plan, plan.folder
+        self.cohort, self.hosts, self.secret = sources(plan)
+        self.images: dict[str, Any] = {"image_size": plan.image_size}
+        if plan.intensity_range is not None:
+            self.images["intensity_range"] = plan.intensity_range
+        self.network = [f"networks/{plan.network}.json"] if plan.network else []
+        self.shape = {"num_classes": num_classes, "spatial_dims": len(plan.image_size)}
+        self.hiding = {**self.images, "seed": plan.seed, **_options(plan.hide_options)}
+        self.held_out = str(self.hiding.get("hold_out_labels", False)).lower() == "true"
+        self.steps: list[Step] = []
+
+    def all(self) -> list[Step]:
+        """Every step, in the order of :data:`STEPS`."""
+        if self.plan.iqem:
+            self._enhance()
+        self._hide()
+        after = ["link", *self._classify("plaintext"), *self._classify("surrogate")]
+        if self.plan.iqem:
+            after += ["measure", *(name for arm in ABLATIONS for name in self._ablation(arm))]
+        store = {"dataset_dir": self.folder.store, "ckpt_dir": self.folder.surrogate / "models"}
+        store["output_dir"] = self.folder.predictions.parent
+        configs = ["inference.json", *self.network]
+        self._bundle("infer", "Infer on surrogates", "inferring", configs, ["train_surrogate"], **store, **self.shape)
+        linkage = self.folder.hospital / "linkage.csv"
+        paths = ["--predictions", self.folder.predictions, "--linkage", linkage, "--out", self.folder.linked]
+        self.steps.append(Step("link", "Link predictions with patients", _module("link", *paths), ("infer",)))
+        report = _module("report", "--run", self.folder.root)
+        self.steps.append(Step("report", "Write the report", report, tuple(after)))
+        return sorted(self.steps, key=lambda step: STEPS.index(step.name))
+
+    def _bundle(
+        self, name: str, title: str, identity: str, configs: Sequence[str], after: Sequence[str], **ids: Any
+    ) -> None:
         command, files = _bundle(identity, configs, **ids)
-        inputs = (*files, cohort) if name == "hide" else files
-        steps.append(Step(name, title, command, tuple(after), inputs, plan.threads))
+        inputs = (*files, self.cohort) if "hide" in name or name == "enhance" else files
+        self.steps.append(Step(name, title, command, tuple(after), inputs, self.plan.threads))
 
-    where: dict[str, Any] = {"cohort": cohort, "hosts_dir": hosts, "store_dir": folder.store}
-    where |= {"hospital_dir": folder.hospital, "secret_file": secret}
-    before = ("make_demo",) if plan.cohort is None else ()
-    bundle("hide", "Hide the cohort", "hiding", ["hide.json"], before, **where, **hiding)
-    store: dict[str, Any] = {"dataset_dir": folder.store}
-    trusted: dict[str, Any] = {"cohort": cohort, "splits": folder.hospital / "splits.csv", **images}
-    after = ["link", "evaluate_plaintext"]
-    for kind, overlays, data, place in (
-        ("surrogate", network, store, folder.surrogate),
-        ("plaintext", ["plaintext.json", *network], trusted, folder.plaintext),
-    ):
+    @property
+    def _made(self) -> tuple[str, ...]:
+        return ("make_demo",) if self.plan.cohort is None else ()
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        return {"cohort": self.cohort, "hosts_dir": self.hosts}
+
+    def _enhance(self) -> None:
+        shared = ("alpha", "beta", "host", "fractions", "previous_splits", "on_bad_row", "image_size", "seed")
+        ids = {name: value for name, value in self.hiding.items() if name in (*shared, "intensity_range")}
+        ids |= {"hospital_dir": self.folder.hospital, **_options(self.plan.enhance_options)}
+        title = "Train the generator (IQEM)"
+        self._bundle("enhance", title, "enhancing", ["enhance.json"], self._made, **self._source, **ids)
+
+    def _hide(self) -> None:
+        where = self._source | {"store_dir": self.folder.store, "hospital_dir": self.folder.hospital}
+        where["secret_file"] = self.secret
+        after: tuple[str, ...] = self._made
+        if self.plan.iqem:
+            where["generator_file"] = self.folder.generator / "generator.pt"
+            after = ("enhance",)
+        self._bundle("hide", "Hide the cohort", "hiding", ["hide.json"], after, **where, **self.hiding)
+        if self.plan.iqem:
+            configs = ["hide.json", "quality.json"]
+            title = "Measure image quality"
+            self._bundle("measure", title, "measuring", configs, ["hide"], **where, **self.hiding)
+
+    def _ablation(self, arm: str) -> list[str]:
+        """Hide up to one stage, train and evaluate; with patients named, since nothing of it leaves the hospital.
+
+        The ids are the release's, so that images are trained on in the same order.
+        """
+        place = self.folder.ablation(arm)
+        ids = self.hiding | {"stage": ABLATIONS[arm], "disclose_patients": True, "hold_out_labels": False}
+        ids |= {"second_alpha": None, "second_beta": None}
+        ids |= {"store_dir": place / "store", "hospital_dir": place / "hospital", "secret_file": self.secret}
+        ids["previous_splits"] = self.folder.hospital / "splits.csv"
+        if arm != "ihm":
+            ids["generator_file"] = self.folder.generator / "generator.pt"
+        name = f"hide_{arm}"
+        self._bundle(name, f"Hide, {arm} alone", "hiding", ["hide.json"], ["enhance"], **self._source, **ids)
+        return self._classify(arm)
+
+    def _classify(self, kind: str) -> list[str]:
+        """Train and evaluate the classifier of one arm; returns the names of the last steps."""
+        place, overlays, after = self.folder.evaluated(kind), self.network, f"hide_{kind}"
+        title = {"surrogate": "surrogates", "plaintext": "plaintexts"}.get(kind, f"{kind} images")
+        data: dict[str, Any] = {"dataset_dir": place / "store"}
+        if kind == "surrogate":
+            data, after = {"dataset_dir": self.folder.store}, "hide"
+        if kind == "plaintext":
+            overlays = ["plaintext.json", *self.network]
+            data, after = {"cohort": self.cohort, "splits": self.folder.hospital / "splits.csv", **self.images}, "hide"
+        if kind == "plaintext" and self.plan.iqem:
+            after = "enhance"
         ids = {**data, "ckpt_dir": place / "models", "output_dir": place / "eval"}
-        bundle(f"train_{kind}", f"Train on {kind}s", "training", ["train.json", *overlays], ["hide"], **ids, **training)
-        if kind == "surrogate" and str(hiding.get("hold_out_labels", False)).lower() == "true":
-            continue  # the analyst cannot evaluate then; link does it in the hospital
+        training = {**self.shape, "seed": self.plan.seed, **_options(self.plan.train_options)}
+        configs = ["train.json", *overlays]
+        self._bundle(f"train_{kind}", f"Train on {title}", "training", configs, [after], **ids, **training)
+        if kind == "surrogate" and self.held_out:
+            return []  # the analyst cannot evaluate then; link does it in the hospital
         configs = ["train.json", "evaluate.json", *overlays]
         name = f"evaluate_{kind}"
-        bundle(name, f"Evaluate on {kind}s", "evaluating", configs, [f"train_{kind}"], **ids, **shape)
-        after.append(name)
-    ids = {**store, "ckpt_dir": folder.surrogate / "models", "output_dir": folder.predictions.parent}
-    bundle(
-        "infer", "Infer on surrogates", "inferring", ["inference.json", *network], ["train_surrogate"], **ids, **shape
-    )
-    paths = ["--predictions", folder.predictions, "--linkage", folder.hospital / "linkage.csv", "--out", folder.linked]
-    steps.append(Step("link", "Link predictions with patients", _module("link", *paths), ("infer",)))
-    steps.append(Step("report", "Write the report", _module("report", "--run", folder.root), tuple(after)))
-    return sorted(steps, key=lambda step: STEPS.index(step.name))
+        self._bundle(name, f"Evaluate on {title}", "evaluating", configs, [f"train_{kind}"], **ids, **self.shape)
+        return [name]

@@ -51,6 +51,25 @@ class RunFolder:
         return self.hospital / "plaintext"
 
     @property
+    def generator(self) -> Path:
+        """What the IQEM's training leaves: generator, distances, learning curve, pictures. It stays."""
+        return self.hospital / "iqem"
+
+    @property
+    def quality(self) -> Path:
+        """Image quality of every stage."""
+        return self.hospital / "quality.json"
+
+    def ablation(self, arm: str) -> Path:
+        """Store, hospital folder, model and evaluation of an ablation; made to compare, never handed over."""
+        return self.hospital / "ablation" / arm
+
+    def evaluated(self, kind: str) -> Path:
+        """Folder with the model and the evaluation of "plaintext", "surrogate" or an ablation."""
+        places = {"plaintext": self.plaintext, "surrogate": self.surrogate}
+        return places.get(kind) or self.ablation(kind)
+
+    @property
     def predictions(self) -> Path:
         """What inference writes."""
         return self.surrogate / "inference" / "predictions.csv"

@@ -24,6 +24,7 @@ from fesf.scripts.bench_pipeline import (
     bench_epoch,
     bench_hide,
     bench_memory,
+    bench_stages,
     hide_ids,
     workflow,
 )
@@ -167,6 +168,21 @@ def test_epoch_ratio_is_the_median_of_pairs_without_first_epochs(
     assert found == {"cache_rate": 0.0} | times | {"ratio": 1.2, "at_most": 1.05, "meets": False}
 
 
+def test_stages_cost_more_one_after_another_and_once_is_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0, 0, 0] + 2 * [0, 8, 0, 24, 0, 32])  # a warm-up, then two repeats of three stages
+    monkeypatch.setattr(bench_pipeline, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    found = bench_stages(16, repeats=2, batch=4)
+    assert found == {
+        "size": 16,
+        "synthetic_ms": 2000.0,
+        "synthetic_ratio": 1.0,
+        "enhanced_ms": 6000.0,
+        "enhanced_ratio": 3.0,
+        "surrogate_ms": 8000.0,
+        "surrogate_ratio": 4.0,
+    }
+
+
 def test_an_epochs_time_ends_with_its_last_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(bench_pipeline, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
@@ -234,6 +250,7 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
     monkeypatch.setattr(bench_pipeline, "bench_hide", hide)
     monkeypatch.setattr(bench_pipeline, "bench_epoch", epoch)
+    monkeypatch.setattr(bench_pipeline, "bench_stages", lambda *asked: {"asked": list(asked)})
     monkeypatch.setattr(bench_pipeline, "bench_memory", lambda work, counts: {"asked": counts})
     threads, disabled = torch.get_num_threads(), logging.root.manager.disable
     given = ["--patients", "5", "--repeats", "2", "--sizes", "32", "48", "--counts", "10", "20"]
@@ -247,10 +264,11 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     found = json.loads(path.read_text())
     assert found["hide"] == [{"asked": [32, 5, 2]}, {"asked": [48, 5, 2]}]
     assert found["epoch"] == [{"asked": [1.0, 5, 2]}, {"asked": [0.0, 5, 2]}]
+    assert found["stages"] == [{"asked": [32, 2]}, {"asked": [48, 2]}]
     assert found["memory"] == {"asked": [10, 20]}
     assert (found["threads"], found["seed"], found["repeats"]) == (1, 0, 2)
     assert found["command"].startswith("python -m fesf.scripts.bench_pipeline")
     assert {"commit", "machine", "software"} <= set(found)
     assert path.stat().st_mode & 0o777 == 0o644
-    assert json.loads(capsys.readouterr().out) == {name: found[name] for name in ("hide", "epoch", "memory")}
+    assert json.loads(capsys.readouterr().out) == {name: found[name] for name in ("hide", "epoch", "stages", "memory")}
     assert not works[0].exists()

@@ -7,17 +7,31 @@ from types import ModuleType
 
 import pytest
 
+from fesf.scripts.data.plan import ABLATIONS
 from fesf.scripts.data.run_folder import RunFolder, configs_folder
 
 
 def test_what_leaves_and_what_stays_lie_apart(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    stays = (folder.hospital, folder.plaintext, folder.linked, folder.report, folder.demo, folder.settings_file)
+    stays = [folder.hospital, folder.plaintext, folder.linked, folder.report, folder.demo, folder.settings_file]
+    stays += [folder.generator, folder.quality, *(folder.ablation(arm) for arm in ABLATIONS)]
     for leaves in (folder.store, folder.surrogate):
         assert not any(leaves in (path, *path.parents) for path in stays)
         assert not any(path in leaves.parents for path in stays)
     assert folder.surrogate in folder.predictions.parents
-    assert folder.hospital in folder.plaintext.parents
+    for kept in (folder.plaintext, folder.generator, folder.quality, *map(folder.ablation, ABLATIONS)):
+        assert folder.hospital in kept.parents
+
+
+def test_every_arm_is_evaluated_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    places = {kind: folder.evaluated(kind) for kind in ("plaintext", "surrogate", *ABLATIONS)}
+    assert places == {
+        "plaintext": tmp_path / "hospital" / "plaintext",
+        "surrogate": tmp_path / "analyst",
+        "ihm": tmp_path / "hospital" / "ablation" / "ihm",
+        "iqem": tmp_path / "hospital" / "ablation" / "iqem",
+    }
 
 
 def test_settings_are_kept(tmp_path: Path) -> None:
