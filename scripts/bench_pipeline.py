@@ -1,7 +1,8 @@
 """What the workflows cost: ``python -m fesf.scripts.bench_pipeline`` writes ``docs/bench_pipeline.json``.
 
-Three ratios, each of two arms measured in turn in the same run: hiding against the same pipeline with the identity in
-its place, an epoch on surrogates against one on plaintexts, and the memory of hiding 10,000 images against 1,000.
+Ratios, each of arms measured in turn in the same run: hiding against the same pipeline with the identity in its place,
+an epoch on surrogates against one on plaintexts, the later stages of the pipeline against hiding once (a generator has
+no reference of its own: its cost is stated), and the memory of hiding 10,000 images against 1,000.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
+from fesf.networks import EnhancementGenerator, SurrogateNet
+from fesf.networks.surrogate import STAGES
 from fesf.scripts.data.cohort import CohortRow
 from fesf.scripts.data.files import SHARED, to_json, write_atomic
 from fesf.scripts.data.phase import PhaseCheck
@@ -126,6 +129,33 @@ def bench_epoch(work: Path, cache_rate: float, patients: int, repeats: int) -> d
     return {"cache_rate": cache_rate} | times | _verdict(statistics.median(ratios), MOST["epoch"])
 
 
+def bench_stages(size: int, repeats: int, batch: int = 4) -> dict[str, Any]:
+    """Milliseconds an image of the pipeline up to each stage, and the median ratio to hiding once.
+
+    Args:
+        size: picture side.
+        repeats: measurements of each stage, in turn.
+        batch: images of a measurement.
+    """
+    generator = EnhancementGenerator(2).eval()
+    images = torch.rand(batch + 1, 1, size, size, generator=torch.Generator().manual_seed(0))
+    networks = {stage: SurrogateNet(images[0], 0.1, 0.5, generator, stage=stage).eval() for stage in STAGES}
+    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    with torch.no_grad():
+        for repeat in range(repeats + 1):  # the first warms up
+            for stage, network in networks.items():
+                start = time.perf_counter()
+                network(images[1:])
+                if repeat:
+                    seconds[stage].append((time.perf_counter() - start) / batch)
+    found: dict[str, Any] = {"size": size}
+    for stage, values in seconds.items():
+        found[f"{stage}_ms"] = round(1000 * statistics.median(values), 3)
+        ratios = [value / once for value, once in zip(values, seconds["synthetic"], strict=True)]
+        found[f"{stage}_ratio"] = round(statistics.median(ratios), 1)
+    return found
+
+
 def _time_epochs(trainer: Engine) -> list[float]:
     """Seconds of each epoch's iterations, without the validation that follows; filled while the trainer runs."""
     started, epochs = [0.0], []
@@ -214,12 +244,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "repeats": options.repeats,
             "hide": [bench_hide(work, size, options.patients, options.repeats) for size in options.sizes],
             "epoch": [bench_epoch(work, rate, options.patients, options.repeats) for rate in (1.0, 0.0)],
+            "stages": [bench_stages(size, options.repeats) for size in options.sizes],
             "memory": bench_memory(work, options.counts),
         }
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(out / "bench_pipeline.json", to_json(found), SHARED)
-    print(to_json({name: found[name] for name in ("hide", "epoch", "memory")}).decode())
+    print(to_json({name: found[name] for name in ("hide", "epoch", "stages", "memory")}).decode())
 
 
 if __name__ == "__main__":
