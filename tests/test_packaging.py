@@ -85,6 +85,16 @@ def test_the_wheel_holds_configs_documents_templates_and_types(mapping: dict[str
     assert missing == []
 
 
+def test_no_weights_are_packed(mapping: dict[str, Any]) -> None:
+    """A generator was trained on patients' images: neither the wheel nor git takes one along."""
+    for package, patterns in mapping["package_data"].items():
+        folder = ROOT / mapping["package_dir"][package]
+        for pattern in patterns:
+            assert not pattern.endswith((".pt", ".ts", ".onnx")), f"{package}: {pattern}"
+            assert not [path for path in folder.glob(pattern) if path.suffix in (".pt", ".ts", ".onnx")], pattern
+    assert not [path for path in tracked() if path.suffix in (".pt", ".ts", ".onnx")]
+
+
 def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
