@@ -34,6 +34,7 @@ from fesf.scripts.data.store import LoadImageStored
 from fesf.scripts.data.store import load_datalist as load_stored
 from fesf.scripts.engines.metrics import METRICS
 
+IMAGES = ("floor", "plaintext", "host", "synthetic", "enhanced", "surrogate")  # from the floor on
 SHOWN = 6  # patients with pictures
 JUDGED = 200  # test images whose likeness is measured
 SOFTWARE = ("fesf", "monai", "torch", "pytorch-ignite", "numpy", "scikit-learn", "scikit-image", "pillow", "nibabel")
@@ -198,6 +199,7 @@ def quality(folder: RunFolder) -> dict[str, Any]:
     rows = _rows(folder.generator / "history.csv")
     kept = read_json(folder.generator / "distance.json")
     sheets = sorted((folder.generator / "pictures").glob("epoch_*.png"))
+    found["distance"] = {name: found["distance"][name] for name in IMAGES if name in found["distance"]}
     return found | {
         "validation": kept,
         "epochs": len(rows),

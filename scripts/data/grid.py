@@ -233,10 +233,24 @@ def measure(source: Source, hospital: Path) -> None:
 
 
 @dataclass(frozen=True)
-class PaperLoss(Job):
-    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
+class OfSource(Job):
+    """What is done with a fold or seed of a set once that is there."""
 
     source: Source
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        return (self.source,)
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions on the test images, of what trains."""
+        return self.folder / "predictions_test.csv"
+
+
+@dataclass(frozen=True)
+class PaperLoss(OfSource):
+    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
 
     @property
     def title(self) -> str:
@@ -254,10 +268,6 @@ class PaperLoss(Job):
     def configs(self) -> tuple[str, ...]:
         return self.source.configs
 
-    @property
-    def after(self) -> tuple[Job, ...]:
-        return (self.source,)
-
     def work(self) -> dict[str, Any]:
         hospital = self.folder / "hospital"
         shutil.rmtree(hospital, ignore_errors=True)
@@ -272,7 +282,7 @@ class PaperLoss(Job):
 
 
 @dataclass(frozen=True)
-class Cell(Job):
+class Cell(OfSource):
     """One network trained and evaluated on one arm of a source.
 
     Args:
@@ -281,7 +291,6 @@ class Cell(Job):
         arm: one of :data:`ARMS`.
     """
 
-    source: Source
     network: str
     arm: str
 
@@ -315,15 +324,6 @@ class Cell(Job):
     def configs(self) -> tuple[str, ...]:
         return "train", "evaluate", *self.overlays
 
-    @property
-    def after(self) -> tuple[Job, ...]:
-        return (self.source,)
-
-    @property
-    def predictions(self) -> Path:
-        """Predictions on the test images."""
-        return self.folder / "predictions_test.csv"
-
     def metrics(self) -> dict[str, float]:
         """Test metrics, once it is done; those that are undefined are left out."""
         found = json.loads((self.folder / "metrics.json").read_text())["metrics"]
@@ -348,10 +348,9 @@ def train_and_evaluate(folder: Path, source: Source, overlays: Sequence[str], id
 
 
 @dataclass(frozen=True)
-class SweepPoint(Job):
+class SweepPoint(OfSource):
     """The small CNN on images of the IHM alone at another alpha and beta."""
 
-    source: Source
     alpha: float
     beta: float
 
@@ -370,15 +369,6 @@ class SweepPoint(Job):
     @property
     def configs(self) -> tuple[str, ...]:
         return "hide", "train", "evaluate"
-
-    @property
-    def after(self) -> tuple[Job, ...]:
-        return (self.source,)
-
-    @property
-    def predictions(self) -> Path:
-        """Predictions on the test images."""
-        return self.folder / "predictions_test.csv"
 
     @property
     def linkage(self) -> Path:
