@@ -16,19 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from fesf.scripts.data.files import SHARED, write_atomic
-from fesf.scripts.data.grid import (
-    ALPHAS,
-    BETAS,
-    CNN,
-    DEMO,
-    NETWORKS,
-    SWEPT,
-    Job,
-    PaperLoss,
-    SweepPoint,
-    cells,
-    sources,
-)
+from fesf.scripts.data.grid import CNN, DEMO, NETWORKS, Job, cells, sources
 from fesf.scripts.data.jobs import run_jobs
 from fesf.scripts.data.provenance import provenance
 from fesf.scripts.data.public_sets import SETS
@@ -36,6 +24,7 @@ from fesf.scripts.data.results import collect
 from fesf.scripts.data.results_page import write_page, write_quality, write_table
 from fesf.scripts.data.results_pictures import draw_figure3, draw_sweep
 from fesf.scripts.data.steps import quote
+from fesf.scripts.data.studies import SWEPT, studies
 from fesf.scripts.data.tracking import Tracker
 
 
@@ -59,11 +48,7 @@ def plan(
     jobs: list[Job] = []
     for source in sorted(found, key=lambda source: source.run):  # an interrupted grid has whole rows
         jobs += [source, *cells([source], [name for name in networks if name == CNN])]
-    jobs += [PaperLoss(source) for source in found if source.run == 0]
-    if sweep:
-        swept = [source for source in found if source.run == 0 and source.name in SWEPT]
-        jobs += [SweepPoint(source, alpha, beta) for source in swept for alpha in ALPHAS for beta in BETAS]
-    return [*jobs, *cells(found, [name for name in networks if name != CNN])]
+    return [*jobs, *studies(found, sweep), *cells(found, [name for name in networks if name != CNN])]
 
 
 def chosen(jobs: Sequence[Job], patterns: Sequence[str]) -> list[Job]:

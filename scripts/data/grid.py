@@ -1,9 +1,8 @@
 """The cells of the reproduction: what each job does, what it waits for, and when it counts as done.
 
 A :class:`Source` makes one fold or seed of one set: cohort, IQEM, a store for each stage, image quality. A
-:class:`Cell` trains and evaluates one network on one arm of it. :class:`PaperLoss` repeats the IQEM without content
-term, :class:`SweepPoint` hides with another alpha and beta. Each runs the bundle's configs and leaves a ``done.json``
-with a digest of all that decides its outcome.
+:class:`Cell` trains and evaluates one network on one arm of it. Each runs the bundle's configs and leaves a
+``done.json`` with a digest of all that decides its outcome; :mod:`fesf.scripts.data.studies` holds further jobs.
 """
 
 from __future__ import annotations
@@ -34,8 +33,6 @@ CNN = "cnn"
 NETWORKS = (CNN, "densenet121", "resnet18", "resnet50", "efficientnet_b0", "seresnet50", "vit")
 OTHER_EPOCHS = 10
 """Epochs of every network but the small CNN, for time: ten times its cost an epoch."""
-ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
-SWEPT = (DEMO, "us_breastmnist")
 CPU = "$torch.device('cpu')"
 
 
@@ -181,13 +178,14 @@ class Source(Job):
 
     @property
     def content_weight(self) -> float:
-        """The IQEM's lambda: enhance.json's own."""
-        return float(json.loads((configs_folder() / "enhance.json").read_text())["content_weight"])
+        """The IQEM's lambda: enhance.json's own, or the quick check's."""
+        own = json.loads((configs_folder() / "enhance.json").read_text()) | self.training_ids
+        return float(own["content_weight"])
 
     @property
     def training_ids(self) -> dict[str, Any]:
-        """Length of the IQEM's training."""
-        return {"epochs": 2, "iterations": 50, "averaging": 0.1} if self.quick else {}
+        """What differs from enhance.json: a quick check moves the generator a little in a hundred iterations."""
+        return {"epochs": 2, "iterations": 50, "averaging": 0.1, "content_weight": 2.0} if self.quick else {}
 
     def work(self) -> dict[str, Any]:
         withdrawn = self._make_cohort()
@@ -226,10 +224,10 @@ class Source(Job):
         return path
 
 
-def measure(source: Source, hospital: Path) -> None:
-    """Run ``quality.json`` on a hospital folder with a trained generator."""
+def measure(source: Source, hospital: Path, **second: Any) -> None:
+    """Run ``quality.json`` on a hospital folder with a trained generator; ``second`` goes to ``hide.json``."""
     own = {"hospital_dir": hospital, "generator_file": hospital / "iqem" / "generator.pt"}
-    run_bundle(["hide", "quality"], "measuring", "infer", **source.ids, **own)
+    run_bundle(["hide", "quality"], "measuring", "infer", **source.ids, **own, **second)
 
 
 @dataclass(frozen=True)
@@ -246,39 +244,6 @@ class OfSource(Job):
     def predictions(self) -> Path:
         """Predictions on the test images, of what trains."""
         return self.folder / "predictions_test.csv"
-
-
-@dataclass(frozen=True)
-class PaperLoss(OfSource):
-    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
-
-    @property
-    def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/paper_loss"
-
-    @property
-    def folder(self) -> Path:
-        return self.source.folder / "paper_loss"
-
-    @property
-    def settings(self) -> list[Any]:
-        return self.source.settings
-
-    @property
-    def configs(self) -> tuple[str, ...]:
-        return self.source.configs
-
-    def work(self) -> dict[str, Any]:
-        hospital = self.folder / "hospital"
-        shutil.rmtree(hospital, ignore_errors=True)
-        ids = self.source.ids | {"previous_splits": self.source.hospital / "splits.csv"}
-        training = ids | self.source.training_ids
-        run_bundle(["enhance"], "training", hospital_dir=hospital, content_weight=0.0, **training)
-        measure(self.source, hospital)
-        return {
-            "distance": json.loads((hospital / "iqem" / "distance.json").read_text()),
-            "quality": json.loads((hospital / "quality.json").read_text()),
-        }
 
 
 @dataclass(frozen=True)
@@ -345,48 +310,6 @@ def train_and_evaluate(folder: Path, source: Source, overlays: Sequence[str], id
     run_bundle(["train", *overlays], "training", **own)
     run_bundle(["train", "evaluate", *overlays], "evaluating", **own)
     (folder / "models" / "last.pt").unlink()  # for resuming; a grid of them fills the disk
-
-
-@dataclass(frozen=True)
-class SweepPoint(OfSource):
-    """The small CNN on images of the IHM alone at another alpha and beta."""
-
-    alpha: float
-    beta: float
-
-    @property
-    def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/sweep/{self.alpha}/{self.beta}"
-
-    @property
-    def folder(self) -> Path:
-        return self.source.folder / "sweep" / f"{self.alpha}-{self.beta}"
-
-    @property
-    def settings(self) -> list[Any]:
-        return [self.source.settings, self.alpha, self.beta]
-
-    @property
-    def configs(self) -> tuple[str, ...]:
-        return "hide", "train", "evaluate"
-
-    @property
-    def linkage(self) -> Path:
-        """``linkage.csv`` of this release."""
-        return self.folder / "hospital" / "linkage.csv"
-
-    def work(self) -> dict[str, Any]:
-        hospital, store = self.folder / "hospital", self.folder / "store"
-        for place in (hospital, store):
-            shutil.rmtree(place, ignore_errors=True)
-        own: dict[str, Any] = {"hospital_dir": hospital, "store_dir": store, "alpha": self.alpha, "beta": self.beta}
-        own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
-        run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
-        epochs = {"epochs": 2} if self.source.quick else {}
-        train_and_evaluate(self.folder, self.source, [], {"dataset_dir": store, **epochs})
-        release = json.loads((hospital / "release.json").read_text())
-        shutil.rmtree(store)
-        return {"clipped_share": release["clipped_share"]["mean"]}
 
 
 def sources(shared: Path, root: Path, names: Sequence[str], quick: bool) -> list[Source]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, PaperLoss, Source, SweepPoint
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, Source
 from fesf.scripts.data.linkage import PREFIX
 from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.studies import PaperLoss, Rehidden, SecondPass, SweepPoint
 from fesf.scripts.engines.metrics import Floats, Integers, compute_metrics
 
 SHOWN = ("auc", "balanced_accuracy")
@@ -123,6 +124,7 @@ class SetResult:
         networks: by network, the runs of which every arm is done: run number and outcome of each arm.
         paper_loss: what the IQEM with lambda = 0 left behind; None while that is not done.
         sweep: by (alpha, beta), the small CNN's outcome on images of the IHM alone.
+        second_pass: by run of the small CNN, its outcome and ``done.json`` under the stronger second pass.
     """
 
     name: str
@@ -130,6 +132,7 @@ class SetResult:
     networks: dict[str, list[tuple[int, Arms]]]
     paper_loss: dict[str, Any] | None = None
     sweep: dict[tuple[float, float], Outcome] = field(default_factory=dict)
+    second_pass: dict[int, tuple[Outcome, dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> bool:
@@ -152,8 +155,16 @@ class SetResult:
     def difference(self, network: str, first: str, second: str) -> dict[str, Any]:
         """Second arm less first; see :func:`paired_difference`."""
         runs = self.arms(network)
-        same = all(arms["plaintext"].rows == runs[0]["plaintext"].rows for arms in runs)
-        return paired_difference([(arms[first], arms[second]) for arms in runs], same)
+        return self._paired([(arms[first], arms[second]) for arms in runs])
+
+    def second_pass_difference(self, first: str) -> dict[str, Any]:
+        """The stronger second pass less an arm, over its runs; see :func:`paired_difference`."""
+        runs = self.networks.get(CNN, [])
+        return self._paired([(arms[first], self.second_pass[run][0]) for run, arms in runs if run in self.second_pass])
+
+    @staticmethod
+    def _paired(pairs: Sequence[tuple[Outcome, Outcome]]) -> dict[str, Any]:
+        return paired_difference(pairs, all(first.rows == pairs[0][0].rows for first, _ in pairs))
 
     @property
     def majority_accuracy(self) -> float:
@@ -201,13 +212,16 @@ def collect(jobs: Sequence[Job]) -> Results:
                 if set(arms) == set(ARMS):
                     networks.setdefault(network, []).append((source.run, arms))
         paper = [job.done for job in done if isinstance(job, PaperLoss) and job.source in found]
-        swept = [job for job in done if isinstance(job, SweepPoint) and job.source in found]
-        sweep = {
-            (job.alpha, job.beta): read_outcome(job.predictions, job.linkage, job.source.done["class_names"])
-            for job in swept
+        rehidden = [job for job in done if isinstance(job, Rehidden) and job.source in found]
+        sweep = {(job.alpha, job.beta): _rehidden(job) for job in rehidden if isinstance(job, SweepPoint)}
+        counted = {run for run, _ in networks.get(CNN, [])}
+        second = {
+            job.source.run: (_rehidden(job), job.done)
+            for job in rehidden
+            if isinstance(job, SecondPass) and job.source.run in counted
         }
         if found:
-            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep))
+            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep, second))
     commits = list(dict.fromkeys(job.done["commit"] for job in done))
     return Results(sets, len(done), len(jobs), commits)
 
@@ -216,3 +230,7 @@ def _outcome(cell: Cell) -> Outcome:
     # Rows and patients are the cohort's, whichever release's linkage names them; ids are the release's own.
     arm = "ihm" if cell.arm == "plaintext" else cell.arm
     return read_outcome(cell.predictions, cell.source.linkage(arm), cell.source.done["class_names"])
+
+
+def _rehidden(job: Rehidden) -> Outcome:
+    return read_outcome(job.predictions, job.linkage, job.source.done["class_names"])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fesf.scripts.data.cohort import LoadImageCohortd, load_datalist
-from fesf.scripts.data.grid import ALPHAS, BETAS, CNN, STAGES, Source
+from fesf.scripts.data.grid import CNN, STAGES, Source
 from fesf.scripts.data.hosts import HostPool
 from fesf.scripts.data.linkage import read_linkage
 from fesf.scripts.data.pictures import middle_slice
@@ -19,6 +19,7 @@ from fesf.scripts.data.recipe import Recipe
 from fesf.scripts.data.results import Results
 from fesf.scripts.data.store import LoadImageStored
 from fesf.scripts.data.store import load_datalist as load_stored
+from fesf.scripts.data.studies import ALPHAS, BETAS
 
 Picture = NDArray[np.float64]
 HEADS = ("host", "plaintext", "synthetic", "enhanced", "surrogate")

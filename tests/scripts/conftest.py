@@ -16,11 +16,13 @@ from monai.bundle import ConfigWorkflow
 
 from fesf.scripts import pipeline
 from fesf.scripts.data import grid
-from fesf.scripts.data.grid import CNN, DEMO, Cell, Job, PaperLoss, Source, SweepPoint, cells
+from fesf.scripts.data.grid import CNN, DEMO, Cell, Job, Source, cells
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import Runner, Step
+from fesf.scripts.data.studies import PaperLoss, Rehidden, SecondPass, SweepPoint
 
 ENHANCE = ("epochs=2", "iterations=20", "averaging=0.2", "learning_rate=0.002", "image_limit=60", "sheet_interval=2")
+ENHANCE += ("content_weight=2",)
 """Enough for the generator to change a pixel by more than 1e-3; its options come after the demo's own."""
 COMMON = ["--patients", "40", "--image-size", "32", "--epochs", "2", "--train-option", "tensorboard=False"]
 COMMON += [word for option in (*ENHANCE, "tensorboard=False") for word in ("--enhance-option", option)]
@@ -69,12 +71,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, str, 
 
 @pytest.fixture(scope="session")
 def tiny_grid(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
-    """Finished jobs of the reproduction's grid on a tiny demo: a source, the small CNN's arms, lambda 0, one alpha."""
+    """Finished jobs of a tiny grid: a source, the CNN's arms, lambda 0, a second pass, one alpha."""
     make_demo = grid.make_demo
     training_ids = {"epochs": 2, "iterations": 20, "batch_size": 4, "averaging": 0.4, "learning_rate": 0.003}
-    training_ids |= {"image_limit": 40, "tensorboard": False}
+    training_ids |= {"image_limit": 40, "tensorboard": False, "content_weight": 2.0}
     source = Source(DEMO, 0, "", str(tmp_path_factory.mktemp("grid") / "work" / "quick"), quick=True)
-    jobs: list[Job] = [source, *cells([source], [CNN]), PaperLoss(source), SweepPoint(source, 0.1, 0.5)]
+    jobs: list[Job] = [source, *cells([source], [CNN]), PaperLoss(source)]
+    jobs += [SecondPass(source, 0.1, 0.5), SweepPoint(source, 0.1, 0.5)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grid, "make_demo", functools.partial(make_demo, patients=30, hosts=12))
         patch.setattr(Source, "training_ids", property(lambda _: training_ids))
@@ -123,8 +126,8 @@ def leave(job: Job, scores: Sequence[float] | None = None, **done: Any) -> None:
             leave_linkage(job.linkage(arm), arm)
     elif isinstance(job, PaperLoss):
         done = {"quality": made_up_quality(0.25), "distance": {}} | done
-    elif isinstance(job, Cell | SweepPoint):
-        arm = job.arm if isinstance(job, Cell) else "sweep"
+    elif isinstance(job, Cell | Rehidden):
+        arm = job.arm if isinstance(job, Cell) else "again"
         lines = ["id,label,p_a,p_b,decision"]
         for row, label, score in zip(ROWS, labels, scores or perfect, strict=True):
             key = f"row-{row}" if arm == "plaintext" else f"{arm}{100 - row}"
@@ -134,8 +137,10 @@ def leave(job: Job, scores: Sequence[float] | None = None, **done: Any) -> None:
         (job.folder / "metrics.json").write_text(json.dumps({"metrics": metrics}))
         history = "epoch,train_loss,val_loss,val_auc\n1,0.75,0.5,0.625\n2,0.25,,\n"
         (job.folder / "history.csv").write_text(history)
-        if isinstance(job, SweepPoint):
-            leave_linkage(job.linkage, "sweep")
+        if isinstance(job, Rehidden):
+            leave_linkage(job.linkage, arm)
+        if isinstance(job, SecondPass):
+            done = {"quality": made_up_quality(1.0)} | done
     (job.folder / "done.json").write_text(json.dumps({"key": job.key, "commit": "0123abc"} | done))
 
 

@@ -18,8 +18,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from fesf.scripts import reproduce
-from fesf.scripts.data.grid import ALPHAS, ARMS, BETAS, CNN, DEMO, NETWORKS, Cell, Job, PaperLoss, Source, SweepPoint
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, NETWORKS, Cell, Job, Source
 from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.studies import ALPHAS, BETAS, PaperLoss, SecondPass, SweepPoint
 from fesf.scripts.reproduce import chosen, command, main, plan
 
 from .conftest import leave
@@ -40,10 +41,12 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_the_plan_holds_every_job_once_after_its_needs(shared: Path) -> None:
     jobs = plan(shared, Path("work"), [DEMO, *SETS], NETWORKS, quick=False, sweep=True)
     assert len({job.title for job in jobs}) == len({job.folder for job in jobs}) == len(jobs)
-    counts = {kind: sum(isinstance(job, kind) for job in jobs) for kind in (Source, Cell, PaperLoss, SweepPoint)}
+    kinds = (Source, Cell, PaperLoss, SecondPass, SweepPoint)
+    counts = {kind: sum(isinstance(job, kind) for job in jobs) for kind in kinds}
     runs, sets = 3 + 5 + 5 + 3 + 3, 5
     cells = runs * len(ARMS) + sets * (len(NETWORKS) - 1) * len(ARMS)
-    assert counts == {Source: runs, Cell: cells, PaperLoss: sets, SweepPoint: 2 * len(ALPHAS) * len(BETAS)}
+    points = 2 * len(ALPHAS) * len(BETAS)
+    assert counts == {Source: runs, Cell: cells, PaperLoss: sets, SecondPass: runs, SweepPoint: points}
     for number, job in enumerate(jobs):
         assert set(job.after) <= set(jobs[:number]), job.title
     assert {job.source.name for job in jobs if isinstance(job, SweepPoint)} == {DEMO, "us_breastmnist"}
@@ -52,13 +55,13 @@ def test_the_plan_holds_every_job_once_after_its_needs(shared: Path) -> None:
 
 
 def test_the_plan_does_whole_rows_first(shared: Path) -> None:
-    """Run 0 of every set with the small network, then run 1, ...; then lambda 0, the sweep, and other networks."""
+    """Run 0 of every set with the small network, then run 1, ...; then what else is asked, then other networks."""
     jobs = plan(shared, Path("work"), [DEMO, *SETS], [CNN, "vit"], quick=False, sweep=True)
     row = ["source", *(f"cnn/{arm}" for arm in ARMS)]
     assert [job.title for job in jobs[:25]] == [f"{name}/0/{part}" for name in (DEMO, *SETS) for part in row]
     assert jobs[25].title == "demo/1/source"
     rest = [job.title for job in jobs[19 * 5 :]]
-    kinds = ["paper_loss"] * 5 + ["sweep"] * 30 + ["vit"] * 20
+    kinds = ["paper_loss"] * 5 + ["second_pass"] * 19 + ["sweep"] * 30 + ["vit"] * 20
     assert [title.split("/")[2] for title in rest] == kinds
 
 
@@ -67,6 +70,7 @@ def test_without_sweep_and_with_some_networks(shared: Path) -> None:
     assert [job.title.split("/", 1)[1] for job in jobs] == [
         *(f"{run}/source" for run in range(3)),
         "0/paper_loss",
+        *(f"{run}/second_pass/0.25/1.0" for run in range(3)),
         *(f"0/vit/{arm}" for arm in ARMS),
     ]
 
@@ -142,7 +146,7 @@ def test_tables_hold_what_each_arms_predictions_give(tiny_grid: list[Job], writt
             assert lines[job.arm]["n_test"] == str(len(rows))
     quality = table(written[0] / "quality.csv")
     assert len(quality) == 2 * 6  # its own lambda, and 0
-    source, paper = tiny_grid[0].done["quality"], tiny_grid[-2].done["quality"]
+    source, paper = (job.done["quality"] for job in tiny_grid if isinstance(job, Source | PaperLoss))
     for line, figures in zip(quality, [source] * 6 + [paper] * 6, strict=True):
         assert line["mmd"] == f"{figures['distance'][line['stage']]['mmd']:.4f}"
     assert {float(line["content_weight"]) for line in quality[6:]} == {0.0}

@@ -26,39 +26,24 @@ from fesf.scripts.data.grid import (
     STAGES,
     Cell,
     Job,
-    PaperLoss,
     Source,
-    SweepPoint,
     cells,
     sources,
 )
 from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.data.results import collect
+from fesf.scripts.data.studies import PaperLoss, SecondPass, SweepPoint
+
+from .conftest import Call
 
 SOURCE = Source(DEMO, 0, "", "root")
 FULL, PLAIN = Cell(SOURCE, CNN, "full"), Cell(SOURCE, CNN, "plaintext")
-PAPER, POINT = PaperLoss(SOURCE), SweepPoint(SOURCE, 0.25, 1.0)
+PAPER, POINT, SECOND = PaperLoss(SOURCE), SweepPoint(SOURCE, 0.25, 1.0), SecondPass(SOURCE, 0.25, 1.0)
 
 
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes the grid read copies of the configs, the named one with a space more."""
-    original = grid.configs_folder()
-
-    def change(name: str) -> None:
-        folder = tmp_path / "configs" / name.replace("/", "-")
-        for path in original.rglob("*.json"):
-            copy = folder / path.relative_to(original)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(path.read_text() + (" " if copy == folder / f"{name}.json" else ""))
-        monkeypatch.setattr(grid, "configs_folder", lambda: folder)
-
-    return change
 
 
 def test_titles_and_folders() -> None:
@@ -69,24 +54,25 @@ def test_titles_and_folders() -> None:
         densenet: ("demo/2/densenet121/iqem", "root/demo/2/densenet121/iqem"),
         PAPER: ("demo/0/paper_loss", "root/demo/0/paper_loss"),
         POINT: ("demo/0/sweep/0.25/1.0", "root/demo/0/sweep/0.25-1.0"),
+        SECOND: ("demo/0/second_pass/0.25/1.0", "root/demo/0/second_pass/0.25-1.0"),
     }
     assert {job: (job.title, str(job.folder)) for job in jobs} == jobs
-    assert [job.after for job in jobs] == [(), (SOURCE,), (replace(SOURCE, run=2),), (SOURCE,), (SOURCE,)]
+    assert [job.after for job in jobs] == [(), (SOURCE,), (replace(SOURCE, run=2),), *[(SOURCE,)] * 3]
 
 
 def test_keys_change_with_every_setting_and_not_with_places() -> None:
-    jobs: list[Job] = [SOURCE, PLAIN, FULL, PAPER, POINT]
+    jobs: list[Job] = [SOURCE, PLAIN, FULL, PAPER, POINT, SECOND]
     for source in (replace(SOURCE, run=1), replace(SOURCE, quick=True), replace(SOURCE, name="us_breastmnist")):
         jobs += [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), PaperLoss(source)]
-        jobs.append(SweepPoint(source, 0.25, 1.0))
+        jobs += [SweepPoint(source, 0.25, 1.0), SecondPass(source, 0.25, 1.0)]
     jobs += [Cell(SOURCE, CNN, "ihm"), Cell(SOURCE, CNN, "iqem"), Cell(SOURCE, "vit", "full")]
-    jobs += [replace(POINT, alpha=0.1), replace(POINT, beta=0.5)]
+    jobs += [replace(study, **other) for study in (POINT, SECOND) for other in ({"alpha": 0.1}, {"beta": 0.5})]
     keys = [job.key for job in jobs]
     assert len(set(keys)) == len(keys)
     assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in keys)
     moved = replace(SOURCE, data="elsewhere", root="another")
     assert moved.key == SOURCE.key
-    for job in (PLAIN, FULL, PAPER, POINT):
+    for job in (PLAIN, FULL, PAPER, POINT, SECOND):
         assert replace(job, source=moved).key == job.key
 
 
@@ -110,14 +96,14 @@ def test_the_epochs_of_other_networks_are_in_the_key(monkeypatch: pytest.MonkeyP
 
 def test_keys_change_with_the_text_of_each_config_that_is_read(rewrite: Callable[[str], None]) -> None:
     vit = Cell(SOURCE, "vit", "plaintext")
-    jobs = (SOURCE, PLAIN, FULL, PAPER, POINT, vit)
+    jobs = (SOURCE, PLAIN, FULL, PAPER, POINT, SECOND, vit)
     before = [job.key for job in jobs]
     changed = {
-        "enhance": {SOURCE, FULL, PAPER},  # full: through its source; the plaintext arm reads no generator
-        "hide": {SOURCE, FULL, PAPER, POINT},
-        "quality": {SOURCE, FULL, PAPER},
-        "train": {PLAIN, FULL, POINT, vit},
-        "evaluate": {PLAIN, FULL, POINT, vit},
+        "enhance": {SOURCE, FULL, PAPER, SECOND},  # full: through its source; the plaintext arm reads no generator
+        "hide": {SOURCE, FULL, PAPER, POINT, SECOND},
+        "quality": {SOURCE, FULL, PAPER, SECOND},
+        "train": {PLAIN, FULL, POINT, SECOND, vit},
+        "evaluate": {PLAIN, FULL, POINT, SECOND, vit},
         "plaintext": {PLAIN, vit},
         "networks/vit": {vit},
         "inference": set(),
@@ -219,40 +205,6 @@ def test_a_config_that_changes_meanwhile_leaves_the_job_undone(tmp_path: Path, r
     assert not job.is_done
 
 
-Call = tuple[list[str], str, str, dict[str, Any]]
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """What jobs hand to the bundle; files that they read afterwards are made."""
-    found: list[Call] = []
-
-    def run_bundle(configs: list[str], run_id: str, kind: str = "train", **ids: Any) -> None:
-        found.append((list(configs), run_id, kind, ids))
-        if run_id == "training" and configs == ["enhance"]:
-            (ids["hospital_dir"] / "iqem").mkdir(parents=True)
-            (ids["hospital_dir"] / "iqem" / "distance.json").write_text('{"val_mmd": 0.5}')
-        elif run_id == "training":
-            ids["ckpt_dir"].mkdir(parents=True)
-            (ids["ckpt_dir"] / "last.pt").write_text("state")
-        elif run_id == "hiding":
-            ids["hospital_dir"].mkdir(parents=True, exist_ok=True)  # the iqem arm shares the IQEM's
-            ids["store_dir"].mkdir(parents=True)
-            share = 0.25 if ids.get("generator_file") else 0.125
-            (ids["hospital_dir"] / "release.json").write_text(json.dumps({"clipped_share": {"mean": share, "max": 1}}))
-        elif run_id == "measuring":
-            (ids["hospital_dir"] / "quality.json").write_text('{"images": 7}')
-
-    def make_demo(out: Path, **options: Any) -> None:
-        assert options == {"seed": 2, "overwrite": True, "progress": False}
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "cohort.csv").write_text("image,label,patient\na.png,x,1\nb.png,y,2\nc.png,z,3\n")
-
-    monkeypatch.setattr(grid, "run_bundle", run_bundle)
-    monkeypatch.setattr(grid, "make_demo", make_demo)
-    return found
-
-
 def test_a_source_trains_hides_each_stage_and_measures(tmp_path: Path, calls: list[Call]) -> None:
     source = Source(DEMO, 2, "", str(tmp_path))
     run = tmp_path / "demo" / "2"
@@ -314,28 +266,12 @@ def test_a_public_set_is_read_with_the_runs_number(
 
 
 def test_a_quick_source_trains_a_little(tmp_path: Path, calls: list[Call]) -> None:
-    Source(DEMO, 2, "", str(tmp_path), quick=True).execute()
-    trained = {name: calls[0][3][name] for name in ("epochs", "iterations", "averaging")}
-    assert trained == {"epochs": 2, "iterations": 50, "averaging": 0.1}
-
-
-def test_paper_loss_trains_without_content_term_on_the_same_splits(tmp_path: Path, calls: list[Call]) -> None:
-    source = Source(DEMO, 2, "", str(tmp_path))
+    source = Source(DEMO, 2, "", str(tmp_path), quick=True)
     source.execute()
-    calls.clear()
-    PaperLoss(source).execute()
-    run, hospital = tmp_path / "demo" / "2", tmp_path / "demo" / "2" / "paper_loss" / "hospital"
-    assert [call[:3] for call in calls] == [
-        (["enhance"], "training", "train"),
-        (["hide", "quality"], "measuring", "infer"),
-    ]
-    previous = {"previous_splits": run / "hospital" / "splits.csv"}
-    assert calls[0][3] == source.ids | previous | {"hospital_dir": hospital, "content_weight": 0.0}
-    assert calls[1][3]["generator_file"] == hospital / "iqem" / "generator.pt"
-    assert calls[1][3]["hospital_dir"] == hospital
-    assert PaperLoss(source).done["quality"] == {"images": 7}
-    assert source.content_weight == json.loads((grid.configs_folder() / "enhance.json").read_text())["content_weight"]
-    assert source.content_weight > 0
+    own = {"hospital_dir": source.hospital}
+    own |= {"epochs": 2, "iterations": 50, "averaging": 0.1, "content_weight": 2.0}
+    assert calls[0][3] == source.ids | own
+    assert source.content_weight == 2.0
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -364,28 +300,6 @@ def test_arms_differ_in_what_they_read_alone(arm: str, tmp_path: Path, calls: li
     assert not (run / CNN / arm / "models" / "last.pt").exists()
 
 
-def test_a_sweep_point_hides_once_with_its_alpha_and_beta(tmp_path: Path, calls: list[Call]) -> None:
-    source = Source(DEMO, 2, "", str(tmp_path))
-    source.execute()
-    calls.clear()
-    point = SweepPoint(source, 0.25, 1.0)
-    (point.folder / "store" / "stale").mkdir(parents=True)
-    point.execute()
-    run = tmp_path / "demo" / "2"
-    assert [call[:2] for call in calls] == [
-        (["hide"], "hiding"),
-        (["train"], "training"),
-        (["train", "evaluate"], "evaluating"),
-    ]
-    own = {"alpha": 0.25, "beta": 1.0, "hospital_dir": point.folder / "hospital", "store_dir": point.folder / "store"}
-    own |= {"secret_file": run / "secret", "previous_splits": run / "hospital" / "splits.csv"}
-    assert calls[0][3] == source.ids | own  # no generator: one pass
-    assert calls[1][3]["dataset_dir"] == point.folder / "store"
-    assert calls[1][3]["output_dir"] == point.folder
-    assert not (point.folder / "store").exists()  # a grid of them fills the disk
-    assert point.done["clipped_share"] == 0.125
-
-
 def test_a_real_grid_leaves_every_jobs_files(tiny_grid: list[Job]) -> None:
     assert all(job.is_done for job in tiny_grid)
     source, *_ = tiny_grid
@@ -399,6 +313,7 @@ def test_a_real_grid_leaves_every_jobs_files(tiny_grid: list[Job]) -> None:
     point = tiny_grid[-1]
     assert isinstance(point, SweepPoint)
     linkages["sweep"] = table(point.linkage)
+    linkages["second"] = table(next(job.linkage for job in tiny_grid if isinstance(job, SecondPass)))
     splits = [{line["row"]: line["split"] for line in linkage} for linkage in linkages.values()]
     assert all(found == splits[0] for found in splits)
     ids = [[line["id"] for line in linkage] for linkage in linkages.values()]
@@ -411,7 +326,7 @@ def test_a_real_grid_leaves_every_jobs_files(tiny_grid: list[Job]) -> None:
 
 def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
     results = collect(tiny_grid)
-    assert (results.done, results.planned, len(results.commits)) == (7, 7, 1)
+    assert (results.done, results.planned, len(results.commits)) == (8, 8, 1)
     (item,) = results.sets
     assert item.majority_accuracy >= 0.5
     ((run, arms),) = item.networks[CNN]
@@ -431,3 +346,7 @@ def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
     assert item.sweep[0.1, 0.5].rows == arms["plaintext"].rows
     source, point = tiny_grid[0], tiny_grid[-1]  # alpha 0.1 and beta 0.5 are hide.json's own: the IHM arm's images
     assert point.done["clipped_share"] == source.done["clipped_share"]["ihm"]
+    outcome, done = item.second_pass[0]  # hide.json's own alpha and beta again: the full arm's images
+    assert outcome.probabilities == pytest.approx(arms["full"].probabilities, abs=1e-6)
+    assert done["quality"] == source.done["quality"]
+    assert done["clipped_share"] == source.done["clipped_share"]["full"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, PaperLoss, Source, SweepPoint, cells
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, Source, cells
 from fesf.scripts.data.results import Outcome, Results, SetResult, collect, paired_difference, read_outcome
+from fesf.scripts.data.studies import PaperLoss, SweepPoint
 
 from ..conftest import ROWS, leave
 

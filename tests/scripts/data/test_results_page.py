@@ -13,9 +13,10 @@ import pytest
 
 from fesf.scripts.data import results_page
 from fesf.scripts.data.distance import MEASURES
-from fesf.scripts.data.grid import ALPHAS, ARMS, BETAS, CNN, DEMO, Job, PaperLoss, Source, SweepPoint, cells
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, Job, Source, cells
 from fesf.scripts.data.results import Outcome, Results, SetResult, collect
 from fesf.scripts.data.results_page import COLUMNS, IMAGES, QUALITY_COLUMNS, write_page, write_quality, write_table
+from fesf.scripts.data.studies import ALPHAS, BETAS, PaperLoss, SweepPoint
 from fesf.scripts.engines.metrics import METRICS
 
 from ..conftest import leave, made_up_quality
@@ -219,6 +220,34 @@ def test_sweep_shows_a_cell_for_each_alpha_and_beta(tmp_path: Path) -> None:
     alone = replace(item, networks={})  # the sweep is done before the arms are
     assert "demo" in tables(page(results_of(alone)))
     assert "plaintext" not in tables(page(results_of(alone)))["demo"][0]
+
+
+def test_the_stronger_second_pass_stands_beside_each_arm(tmp_path: Path) -> None:
+    second = {
+        run: (arm(scores), {"quality": made_up_quality(closed), "clipped_share": 0.75, "commit": "fedcba9"})
+        for run, scores, closed in ((0, HALF, 1), (1, RIGHT, 0.5))
+    }
+    item = replace(made(tmp_path), second_pass=second)
+    lines = list(csv.DictReader(io.StringIO(write_table(results_of(item)).decode())))
+    assert [(line["run"], line["arm"]) for line in lines] == [
+        (run, name) for run in "01" for name in (*ARMS, "second_pass")
+    ]
+    assert [lines[4][name] for name in ("auc", "clipped_share", "commit")] == ["0.8333", "0.7500", "fedcba9"]
+    lines = list(csv.DictReader(io.StringIO(write_quality(results_of(item)).decode())))
+    assert [(line["run"], line["stage"], line["mmd_gap_closed"]) for line in lines[-2:]] == [
+        ("0", "second_pass", "0.7500"),
+        ("1", "second_pass", "0.2500"),
+    ]
+    text = page(results_of(item))
+    assert "accuracy is bought with exposure" in text
+    heads, row = tables(text)["A stronger second pass: alpha' 0.25, beta' 1"]
+    assert heads[2:6] == ["AUC", "less plaintext", "less IHM", "less full"]
+    assert row[:3] == ["demo", "2", "0.917 ± 0.118"]
+    assert row[3] == row[4]  # plaintext and IHM are right in both runs
+    assert row[4].startswith("-0.083 [-")
+    assert row[5].startswith("+0.000 [")  # full is worse in run 1 as it is in run 0
+    assert row[6:] == ["+0.50", "-0.50"]  # surrogates: a quarter less than the enhanced images' 1 and 0.5
+    assert "stronger second pass" not in page(results_of(made(tmp_path)))
 
 
 def test_other_networks_have_a_table_once_they_are_done(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fesf.scripts.data import results_pictures
-from fesf.scripts.data.grid import ALPHAS, BETAS, CNN, STAGES, Job, Source
+from fesf.scripts.data.grid import CNN, STAGES, Job, Source
 from fesf.scripts.data.results import Results, collect
 from fesf.scripts.data.results_pictures import HEADS, draw_figure3, draw_sweep, stages_of_one
+from fesf.scripts.data.studies import ALPHAS, BETAS
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fesf.scripts.data.grid import ARMS, CNN, DEMO, OTHER_EPOCHS, Cell, Job, PaperLoss, Source, SweepPoint
+from fesf.scripts.data.grid import ARMS, CNN, DEMO, OTHER_EPOCHS, Cell, Job, Source
+from fesf.scripts.data.studies import PaperLoss, SweepPoint
 from fesf.scripts.data.tracking import EXPERIMENT, KEY, PARENT, Tracker
 
 from ..conftest import leave

@@ -1,0 +1,157 @@
+"""What the reproduction asks beside its cells: the paper's loss, a stronger second pass, other alphas and betas."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fesf.scripts.data.grid import DEMO, Job, OfSource, Source, measure, run_bundle, train_and_evaluate
+
+ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
+SWEPT = (DEMO, "us_breastmnist")
+STRONG = (0.25, 1.0)
+"""alpha' and beta' of the stronger second pass: all of the plaintext's amplitude in a wider band."""
+
+
+@dataclass(frozen=True)
+class PaperLoss(OfSource):
+    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/paper_loss"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / "paper_loss"
+
+    @property
+    def settings(self) -> list[Any]:
+        return self.source.settings
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return self.source.configs
+
+    def work(self) -> dict[str, Any]:
+        hospital = self.folder / "hospital"
+        shutil.rmtree(hospital, ignore_errors=True)
+        ids = self.source.ids | {"previous_splits": self.source.hospital / "splits.csv"}
+        training = ids | self.source.training_ids | {"content_weight": 0.0}
+        run_bundle(["enhance"], "training", hospital_dir=hospital, **training)
+        measure(self.source, hospital)
+        return {
+            "distance": json.loads((hospital / "iqem" / "distance.json").read_text()),
+            "quality": json.loads((hospital / "quality.json").read_text()),
+        }
+
+
+@dataclass(frozen=True)
+class Rehidden(OfSource):
+    """The small CNN on the same cohort hidden in another way."""
+
+    @property
+    def linkage(self) -> Path:
+        """``linkage.csv`` of this release."""
+        return self.folder / "hospital" / "linkage.csv"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Ids of ``hide.json`` that differ."""
+        raise NotImplementedError
+
+    def work(self) -> dict[str, Any]:
+        hospital, store = self.folder / "hospital", self.folder / "store"
+        for place in (hospital, store):
+            shutil.rmtree(place, ignore_errors=True)
+        own: dict[str, Any] = {"hospital_dir": hospital, "store_dir": store, **self.recipe}
+        own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
+        run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
+        epochs = {"epochs": 2} if self.source.quick else {}
+        train_and_evaluate(self.folder, self.source, [], {"dataset_dir": store, **epochs})
+        release = json.loads((hospital / "release.json").read_text())
+        shutil.rmtree(store)
+        return {"clipped_share": release["clipped_share"]["mean"]}
+
+
+@dataclass(frozen=True)
+class SweepPoint(Rehidden):
+    """Images of the IHM alone at another alpha and beta."""
+
+    alpha: float
+    beta: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/sweep/{self.alpha}/{self.beta}"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / "sweep" / f"{self.alpha}-{self.beta}"
+
+    @property
+    def settings(self) -> list[Any]:
+        return [self.source.settings, self.alpha, self.beta]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "hide", "train", "evaluate"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {"alpha": self.alpha, "beta": self.beta}
+
+
+@dataclass(frozen=True)
+class SecondPass(Rehidden):
+    """The full pipeline with another alpha' and beta', on the source's generator; measures image quality, too."""
+
+    alpha: float
+    beta: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/second_pass/{self.alpha}/{self.beta}"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / "second_pass" / f"{self.alpha}-{self.beta}"
+
+    @property
+    def settings(self) -> list[Any]:
+        return [self.source.key, self.alpha, self.beta]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "hide", "quality", "train", "evaluate"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        generator = self.source.hospital / "iqem" / "generator.pt"
+        return {"generator_file": generator, "second_alpha": self.alpha, "second_beta": self.beta}
+
+    def work(self) -> dict[str, Any]:
+        done = super().work()
+        path = self.folder / "quality.json"
+        second = {"second_alpha": self.alpha, "second_beta": self.beta}
+        measure(self.source, self.source.hospital, output_file=path, **second)
+        return done | {"quality": json.loads(path.read_text())}
+
+
+def studies(found: Sequence[Source], sweep: bool) -> Iterator[Job]:
+    """The paper's loss and the stronger second pass on every set, and the sweep where asked for.
+
+    Args:
+        found: the grid's sources.
+        sweep: also every alpha and beta on :data:`SWEPT`.
+    """
+    first = [source for source in found if source.run == 0]
+    yield from (PaperLoss(source) for source in first)
+    yield from (SecondPass(source, *STRONG) for source in found)
+    if sweep:
+        swept = [source for source in first if source.name in SWEPT]
+        yield from (SweepPoint(source, alpha, beta) for source in swept for alpha in ALPHAS for beta in BETAS)
