@@ -140,7 +140,7 @@ def leave(job: Job, scores: Sequence[float] | None = None, **done: Any) -> None:
         if isinstance(job, Rehidden):
             leave_linkage(job.linkage, arm)
         if isinstance(job, SecondPass):
-            done = {"quality": made_up_quality(1.0)} | done
+            done = {"quality": made_up_quality(1.0), "clipped_share": 0.5} | done
     (job.folder / "done.json").write_text(json.dumps({"key": job.key, "commit": "0123abc"} | done))
 
 
