@@ -225,7 +225,7 @@ def test_main_runs_the_chosen_jobs_and_tracks_them(
     asked = faked()
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs")]
     assert main([*places, "--sets", DEMO, "--networks", CNN, "--only", "demo/2/*", "--jobs", "3"]) == 0
-    titles = ["demo/2/source", *(f"demo/2/cnn/{arm}" for arm in ARMS)]
+    titles = ["demo/2/source", *(f"demo/2/cnn/{arm}" for arm in ARMS), "demo/2/second_pass/0.25/1.0"]
     assert asked == ["3", *titles]
     assert Recorder.told == [str(tmp_path / "work" / "mlruns.db"), *titles]
     assert not (tmp_path / "docs" / "sweep.png").exists()
@@ -241,9 +241,9 @@ def test_failures_are_listed_and_what_is_done_is_written_all_the_same(
     assert main([*places, "--sets", DEMO, "--networks", CNN]) == 1
     captured = capsys.readouterr()
     assert captured.err == "error: demo/1/cnn/full: bad luck\nerror: demo/0/paper_loss: bad luck\n"
-    assert [line["run"] for line in table(tmp_path / "docs" / "results.csv")] == ["0"] * 4 + ["2"] * 4
+    assert [line["run"] for line in table(tmp_path / "docs" / "results.csv")] == ["0"] * 5 + ["2"] * 5
     assert {line["run"] for line in table(tmp_path / "docs" / "quality.csv")} == {"0", "1", "2"}
-    assert "from 14 of 16 jobs" in (tmp_path / "docs" / "results.md").read_text()
+    assert "from 17 of 19 jobs" in (tmp_path / "docs" / "results.md").read_text()
     assert "| demo | 2 seeds | 24 |" in captured.out
 
 
@@ -278,7 +278,7 @@ def test_quick_takes_the_small_network_unless_others_are_named(tmp_path: Path, f
     for words, networks in (([], {CNN}), (["--networks", CNN, "vit"], {CNN, "vit"})):
         asked = faked()
         assert main([*places, "--quick", *words]) == 0
-        assert {title.split("/")[2] for title in asked[1:]} - {"source", "paper_loss"} == networks
+        assert {title.split("/")[2] for title in asked[1:]} - {"source", "paper_loss", "second_pass"} == networks
 
 
 def test_without_arguments_it_takes_the_command_lines(
