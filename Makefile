@@ -60,6 +60,7 @@ lint: $(VENV)/.dev-$(STAMP)  ## ruff and mypy
 bench: $(VENV)/.user-$(STAMP)  ## speed of hiding and of the workflows on one thread: docs/bench*.json, docs/bench.png
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_pipeline
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_store
 
 reproduce: $(VENV)/.user-$(STAMP)  ## the table on real images: docs/results.md (needs the shared data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.reproduce --metadata bundle/configs/metadata.json $(ARGS)

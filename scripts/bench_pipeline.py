@@ -121,7 +121,7 @@ def bench_epoch(work: Path, cache_rate: float, patients: int, repeats: int) -> d
             configs, ids = arms[name]
             places = {"output_dir": str(folder / name), "ckpt_dir": str(folder / name)}
             run = workflow(configs, "training", "train", ids | own | places)
-            epochs = _time_epochs(run.parser.get_parsed_content("train#trainer"))
+            epochs = time_epochs(run.parser.get_parsed_content("train#trainer"))
             run.run()
             seconds[name].append(statistics.median(epochs[1:]))
     ratios = [first / second for first, second in zip(seconds["surrogate"], seconds["plaintext"], strict=True)]
@@ -156,7 +156,7 @@ def bench_stages(size: int, repeats: int, batch: int = 4) -> dict[str, Any]:
     return found
 
 
-def _time_epochs(trainer: Engine) -> list[float]:
+def time_epochs(trainer: Engine) -> list[float]:
     """Seconds of each epoch's iterations, without the validation that follows; filled while the trainer runs."""
     started, epochs = [0.0], []
 

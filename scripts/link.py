@@ -106,7 +106,13 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def link(predictions: str | Path, linkage: str | Path, out: str | Path, seed: int = 0) -> dict[str, Any]:
+def link(
+    predictions: str | Path,
+    linkage: str | Path,
+    out: str | Path,
+    seed: int = 0,
+    secret_file: str | Path | None = None,
+) -> dict[str, Any]:
     """Join, write the table and the metrics, both 0600 and at once.
 
     Args:
@@ -114,6 +120,7 @@ def link(predictions: str | Path, linkage: str | Path, out: str | Path, seed: in
         linkage: the hospital's ``linkage.csv``.
         out: table to write; the metrics go beside it, with the suffix ``.metrics.json``.
         seed: of the bootstrap.
+        secret_file: the hospital's secret for an encrypted linkage; None reads the environment.
 
     Returns:
         What :func:`evaluate` returns.
@@ -127,7 +134,7 @@ def link(predictions: str | Path, linkage: str | Path, out: str | Path, seed: in
         raise LinkError(f"out {str(out)!r} is one of the inputs: name another file.")
     if not out.parent.is_dir():
         raise LinkError(f"out {str(out)!r}: its folder does not exist.")
-    linked = join(predictions, linkage)
+    linked = join(predictions, linkage, secret_file)
     result = evaluate(linked, seed)
     columns = [*LINKAGE_COLUMNS, *(PREFIX + name for name in linked.class_names), "decision"]
     table = (
@@ -153,12 +160,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Join predictions with the linkage inside the hospital; the result names patients and stays.",
     )
     parser.add_argument("--predictions", required=True, metavar="CSV", help="id, p_<class>..., decision")
-    parser.add_argument("--linkage", required=True, metavar="CSV", help="linkage.csv of the hospital folder")
+    parser.add_argument(
+        "--linkage", required=True, metavar="CSV", help="linkage.csv (or .csv.enc) of the hospital folder"
+    )
     parser.add_argument("--out", required=True, metavar="CSV", help="table to write (0600), never inside a store")
+    parser.add_argument(
+        "--secret-file", metavar="FILE", help="the secret, for an encrypted linkage (default: FESF_SECRET)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        result = link(options.predictions, options.linkage, options.out, options.seed)
+        result = link(options.predictions, options.linkage, options.out, options.seed, options.secret_file)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

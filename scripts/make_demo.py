@@ -31,7 +31,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fesf.scripts.data.anatomy import SEXES, draw_anatomy
-from fesf.scripts.data.keys import DEMO_SECRET_PREFIX
+from fesf.scripts.data.keys import DEMO_SECRET_PREFIX, DEMO_TITLE
 from fesf.scripts.data.phantom import (
     MAX_SIZE,
     MIN_SIZE,
@@ -44,7 +44,7 @@ from fesf.scripts.data.phantom import (
 
 CLASS_NAMES = ("normal", "opacity")
 COLUMNS = ("image", "label", "patient", "study", "sex", "site")
-README_TITLE = "FESF demo cohort: SYNTHETIC images, no real patient"
+README_TITLE = DEMO_TITLE
 SICK_SHARE = 0.7  # share of patients who have opacities in at least one study
 _COHORT_STREAM, _HOST_STREAM, _ORDER_STREAM = 0, 1, 2
 

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,33 @@ def write_atomic(path: str | Path, content: bytes, mode: int = PRIVATE) -> None:
         file.flush()
         os.fsync(descriptor)
     os.replace(beside, path)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: str | Path) -> None:
+    """Put a folder's entries on the disk, so that a rename in it outlasts a power cut (POSIX only)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network filesystems
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_readable_by_others(path: str | Path, name: str) -> None:
+    """Refuse a secret file that another user could read.
+
+    Args:
+        path: the file, which exists.
+        name: what the user calls it.
+
+    Raises:
+        ValueError: when its group or the world has any permission on it.
+    """
+    if os.name == "posix" and os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError(f"{name} {str(path)!r} can be read by other users: chmod 600 it.")
 
 
 def file_sha256(path: str | Path | None) -> str | None:

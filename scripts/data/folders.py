@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fesf.scripts.data.store import MANIFEST
+from fesf.scripts.data.store_format import MANIFEST
 
 RELEASE, LINKAGE, SPLITS, QUARANTINE, JOURNAL = (
     "release.json",

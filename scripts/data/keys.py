@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import hmac
 import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fesf.scripts.data.files import refuse_readable_by_others
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+DEMO_TITLE = "FESF demo cohort: SYNTHETIC images, no real patient"
 DEMO_SECRET_PREFIX = "fesf-demo-secret-"
 SECRET_VARIABLE = "FESF_SECRET"
 SECRET_BYTES = 32
@@ -46,8 +53,7 @@ def load_secret(secret_file: str | Path | None = None) -> bytes:
             raise ValueError(
                 f"secret_file {str(path)!r} is not a file: make one with (umask 077; openssl rand -hex 32 > FILE)."
             )
-        if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ValueError(f"secret_file {str(path)!r} can be read by other users: chmod 600 it.")
+        refuse_readable_by_others(path, "secret_file")
         secret = path.read_bytes().strip()
     if len(secret) < SECRET_BYTES:
         raise ValueError(
@@ -61,13 +67,40 @@ def is_demo_secret(secret: bytes) -> bool:
     return secret.startswith(DEMO_SECRET_PREFIX.encode())
 
 
+def refuse_demo_secret(secret: bytes, cohort: str | Path) -> str:
+    """Whose a secret is: "demo" or "own".
+
+    Args:
+        secret: the secret.
+        cohort: path of ``cohort.csv``; a demo's lies beside the demo's ``README.txt``.
+
+    Raises:
+        ValueError: when the demo's secret is given for a cohort that is not the demo's.
+    """
+    if not is_demo_secret(secret):
+        return "own"
+    readme = Path(cohort).parent / "README.txt"
+    if not readme.is_file() or not readme.read_bytes().startswith(DEMO_TITLE.encode()):
+        raise ValueError(
+            "The secret is the demo's, which anybody can make, and the cohort is not the demo: make your own with"
+            " (umask 077; openssl rand -hex 32 > FILE)."
+        )
+    return "demo"
+
+
+def forbid_core_dumps() -> None:
+    """Keep this process's memory, plaintext in it, out of a file when it crashes (POSIX only)."""
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def derive_key(secret: bytes, release_id: str, purpose: str) -> bytes:
     """A 32-byte key for one purpose in one release (HKDF-SHA256, RFC 5869).
 
     Args:
         secret: the hospital's secret.
         release_id: name of the release; another one gives unrelated keys.
-        purpose: "image", "patient" or "commitment"; each has a key of its own.
+        purpose: "image", "patient", "commitment", "linkage" or "withdrawn"; each has a key of its own.
     """
     info = b"\0".join((b"fesf", purpose.encode(), release_id.encode()))
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)

@@ -6,6 +6,7 @@ The predictions are not believed: every cell is checked before it is used or wri
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import Counter
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from fesf.scripts.data.store import MANIFEST, SECTIONS
+from fesf.scripts.data.store_format import MANIFEST, SECTIONS
 
 LINKAGE_COLUMNS = ("id", "row", "patient", "study", "label", "split")
 PREFIX = "p_"
+ENCRYPTED = ".enc"
 SHOWN = 5  # ids named in one error
 SUM_TOLERANCE = 0.01
 MAX_CLASSES = 1000
@@ -109,20 +111,40 @@ def _open(path: str | Path, name: str) -> TextIO:
         raise LinkError(f"{name} {str(path)!r} cannot be read ({error.strerror}).") from None
 
 
-def read_linkage(path: str | Path) -> dict[str, dict[str, str]]:
+def encrypted_path(path: str | Path) -> Path:
+    """Where the linkage lies encrypted: ``linkage.csv`` gives ``linkage.csv.enc``."""
+    path = Path(path)
+    return path if path.suffix == ENCRYPTED else path.with_name(path.name + ENCRYPTED)
+
+
+def _open_linkage(path: Path, secret_file: str | Path | None) -> TextIO:
+    encrypted = encrypted_path(path)
+    if not encrypted.is_file() or (path.is_file() and path != encrypted):
+        return _open(path, "linkage")
+    from fesf.scripts.data.encrypted_table import decrypt  # cryptography: what the analyst runs does without it
+    from fesf.scripts.data.keys import load_secret
+
+    content = decrypt(encrypted.read_bytes(), load_secret(secret_file))
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+
+
+def read_linkage(path: str | Path, secret_file: str | Path | None = None) -> dict[str, dict[str, str]]:
     """Read ``linkage.csv``, which hide.json writes into the hospital folder.
 
     Args:
-        path: table with the columns id, row, patient, study, label (class name, may be empty) and split.
+        path: table with the columns id, row, patient, study, label (class name, may be empty) and split. Where there is
+            only ``linkage.csv.enc`` it is read instead.
+        secret_file: the hospital's secret for an encrypted one; None reads the environment.
 
     Returns:
         Rows by id, in the table's order.
 
     Raises:
         LinkError: when the table lacks a column, or an id is malformed or there twice.
+        ValueError: when it is encrypted and the secret does not fit.
     """
     rows: dict[str, dict[str, str]] = {}
-    with _open(path, "linkage") as file:
+    with _open_linkage(Path(path), secret_file) as file:
         header, records = _table(file, "linkage")
         _need(header, LINKAGE_COLUMNS, "linkage")
         for number, record in records:
@@ -216,12 +238,17 @@ def read_predictions(path: str | Path, linkage: dict[str, dict[str, str]]) -> tu
     return names, found
 
 
-def join(predictions: str | Path, linkage: str | Path) -> Linked:
+def join(predictions: str | Path, linkage: str | Path, secret_file: str | Path | None = None) -> Linked:
     """Join the two tables; images without a prediction are left out.
+
+    Args:
+        predictions: path of ``predictions.csv``.
+        linkage: path of ``linkage.csv``, or of ``linkage.csv.enc``.
+        secret_file: the hospital's secret for an encrypted linkage; None reads the environment.
 
     Raises:
         LinkError: see :func:`read_linkage` and :func:`read_predictions`.
     """
-    rows = read_linkage(linkage)
+    rows = read_linkage(linkage, secret_file)
     names, found = read_predictions(predictions, rows)
     return Linked(names, [(row, found[identity]) for identity, row in rows.items() if identity in found])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fesf.scripts.data.store import SECTIONS
+from fesf.scripts.data.store_format import SECTIONS
 
 
 def assign_splits(

@@ -9,11 +9,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,57 +23,42 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from PIL import Image
 
-FORMAT = "fesf-surrogate-store"
-VERSION = 1
-MANIFEST, DATASET, IMAGES = "manifest.json", "dataset.json", "images"
-SECTIONS = ("training", "validation", "test")
-SUFFIXES = {"png": ".png", "nifti": ".nii.gz"}
+from fesf.scripts.data.store_format import (
+    BESIDE,
+    DATASET,
+    FORMAT,
+    ID,
+    IMAGES,
+    MANIFEST,
+    SECTIONS,
+    SIGNATURE,
+    SUFFIXES,
+    VERSION,
+    StoreError,
+    image_id,
+    load_dataset,
+    load_manifest,
+)
 
-
-class StoreError(ValueError):
-    """A store, or a file that claims to come from one, is not what its manifest says."""
-
-
-@lru_cache(maxsize=8)
-def _read_json(path: str, changed_ns: int) -> Any:  # a store's modification times are all equal: ask for the change
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _load_json(store: str | Path, name: str) -> Any:
-    path = Path(store) / name
-    if not path.is_file():
-        raise StoreError(
-            f"{str(store)!r} is not a surrogate store: it has no {name}. Point dataset_dir at the folder that hide.json"
-            " published; a folder ending in '.partial' is an unfinished run."
-        )
-    return _read_json(str(path), path.stat().st_ctime_ns)
-
-
-def load_manifest(store: str | Path) -> dict[str, Any]:
-    """The store's manifest.
-
-    Args:
-        store: folder of the store.
-
-    Raises:
-        StoreError: when the folder has no manifest, or one of another format or version.
-    """
-    manifest: dict[str, Any] = _load_json(store, MANIFEST)
-    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-        raise StoreError(
-            f"The manifest says format {manifest.get('format')!r}, version {manifest.get('version')!r}; "
-            f"this release of fesf reads {FORMAT!r}, version {VERSION}."
-        )
-    return manifest
-
-
-def _load_dataset(store: str | Path) -> dict[str, Any]:
-    listed = load_manifest(store)["files"].get(DATASET, {})
-    dataset: dict[str, Any] = _load_json(store, DATASET)
-    if hashlib.sha256((Path(store) / DATASET).read_bytes()).hexdigest() != listed.get("sha256"):
-        raise StoreError(f"{DATASET!r} differs from its digest in the manifest: it was changed after publication.")
-    return dataset
+__all__ = [
+    "DATASET",
+    "FORMAT",
+    "IMAGES",
+    "MANIFEST",
+    "SECTIONS",
+    "SIGNATURE",
+    "SUFFIXES",
+    "VERSION",
+    "LoadImageStored",
+    "StoreError",
+    "class_names",
+    "class_weights",
+    "decode_image",
+    "encode_image",
+    "load_datalist",
+    "load_manifest",
+    "refuse_other_files",
+]
 
 
 def class_names(store: str | Path) -> list[str]:
@@ -87,7 +70,7 @@ def class_names(store: str | Path) -> list[str]:
     Raises:
         StoreError: when the folder is not a store.
     """
-    return list(_load_dataset(store)["class_names"])
+    return list(load_dataset(store)["class_names"])
 
 
 def load_datalist(store: str | Path | None, section: str = "training", image: str | Path | None = None) -> list[dict]:
@@ -107,14 +90,14 @@ def load_datalist(store: str | Path | None, section: str = "training", image: st
         ValueError: when the section is unknown or empty.
     """
     if image is not None:
-        return [{"image": str(image), "id": _stem(str(image))}]
+        return [{"image": str(image), "id": image_id(image)}]
     if store is None:
         raise ValueError("Neither a store nor an image was given: pass dataset_dir or image.")
     if section not in (*SECTIONS, "all"):
         raise ValueError(f"Unknown section {section!r}: choose one of {', '.join(SECTIONS)} or all.")
-    dataset = _load_dataset(store)
+    dataset = load_dataset(store)
     items = [
-        {**item, "image": str(Path(store) / item["image"]), "id": _stem(item["image"])}
+        {**item, "image": str(Path(store) / item["image"]), "id": image_id(item["image"])}
         for name in (SECTIONS if section == "all" else (section,))
         for item in dataset.get(name, [])
     ]
@@ -123,10 +106,6 @@ def load_datalist(store: str | Path | None, section: str = "training", image: st
             f"The section {section!r} of the store is empty: hide more patients or choose another section."
         )
     return items
-
-
-def _stem(name: str) -> str:
-    return Path(name).name.split(".")[0]
 
 
 def class_weights(data: Sequence[Mapping[str, Any]], num_classes: int) -> torch.Tensor:
@@ -197,8 +176,39 @@ def decode_image(content: bytes, encoding: Mapping[str, Any]) -> MetaTensor:
     return MetaTensor(torch.from_numpy(np.ascontiguousarray(scaled))[None], affine=affine)
 
 
+def refuse_other_files(store: str | Path) -> None:
+    """Refuse a store whose folders hold more or fewer files than its manifest lists.
+
+    Args:
+        store: folder of the store.
+
+    Raises:
+        StoreError: when the folder is no store, or a file was added or removed. The name of an added file is shown only
+            where it is an id.
+    """
+    folder = Path(store)
+    listed = {*load_manifest(store)["files"], *(name for name in BESIDE if (folder / name).is_file())}
+    found = {name for name in os.listdir(folder) if name != IMAGES}
+    if (folder / IMAGES).is_dir():
+        found |= {f"{IMAGES}/{name}" for name in os.listdir(folder / IMAGES)}
+    missing = sorted(listed - found)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise StoreError(f"{missing[0]!r}{more} cannot be read (missing): the store is incomplete, copy it again.")
+    added = sorted(found - listed)
+    if added:
+        ids = [name for name in added if ID.fullmatch(image_id(name))]
+        raise StoreError(
+            f"The store holds {len(added)} files that its manifest does not list{f' ({ids[0]!r})' if ids else ''}: they"
+            " were added after publication. Delete them, or copy the store again."
+        )
+
+
 class LoadImageStored(MapTransform):
     """Load surrogates, refusing any file that its store's manifest does not vouch for.
+
+    The digest is taken of the very bytes that are decoded, at every read: 10 microseconds an image. Nothing is
+    remembered between reads, so there is no cache that somebody who can write to the store could abuse.
 
     The name holds "LoadImage" because MONAI Deploy drops loaders by that name and feeds arrays instead.
 
@@ -211,13 +221,16 @@ class LoadImageStored(MapTransform):
         The item with MetaTensors (1, *spatial), float32 in [0, 1]; metadata is the affine alone.
 
     Raises:
-        StoreError: when the image is not in the manifest, its digest or size differs, or it is no surrogate's file.
+        StoreError: when the image is not in the manifest, its digest differs, or it is no surrogate's file; when made,
+            if a file of the store was added or removed.
     """
 
     def __init__(self, keys: KeysCollection, store: str | Path | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.images = None if store is None else os.path.abspath(Path(store) / IMAGES)
         manifest = None if store is None else load_manifest(store)
+        if store is not None:
+            refuse_other_files(store)
         self.encoding = None if manifest is None else manifest["encoding"]
         # 10,000 images: hex digests as bytes halve the memory that every worker copies.
         self.digests = {} if manifest is None else {k: bytes.fromhex(v["sha256"]) for k, v in manifest["files"].items()}

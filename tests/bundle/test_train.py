@@ -7,9 +7,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from monai.bundle import ConfigWorkflow
+from PIL import Image
 
 from tests.bundle.tiny import root_cause, run, workflow, write_store
 
@@ -103,6 +107,69 @@ def test_mistakes(tmp_path: Path, store: Path, override: dict, message: str) -> 
     assert not list(tmp_path.iterdir())
 
 
+ALTERED = {
+    "altered": "differs from its digest in the manifest",
+    "added": "holds 1 files that its manifest does not list",
+    "removed": "the store is incomplete, copy it again",
+    "swapped": "differs from its digest in the manifest",
+    "relabelled": "'dataset.json' differs from its digest",
+}
+
+
+def alter(store: Path, how: str) -> None:
+    """One change that leaves a store of the same look."""
+    first, second = sorted((store / "images").iterdir())[:2]
+    if how == "altered":
+        Image.fromarray(np.asarray(Image.open(first)) ^ 1).save(first)
+    elif how == "added":
+        shutil.copy(first, first.with_name("f" * 32 + ".png"))
+    elif how == "removed":
+        first.unlink()
+    elif how == "swapped":
+        contents = first.read_bytes(), second.read_bytes()
+        second.write_bytes(contents[0])
+        first.write_bytes(contents[1])
+    else:
+        path = store / "dataset.json"
+        path.write_text(path.read_text().replace('"label": 0', '"label": 1', 1))
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_refuses_an_altered_store(tmp_path: Path, store: Path, how: str) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    alter(copy, how)
+    with pytest.raises(RuntimeError) as error:
+        run("train.json", dataset_dir=str(copy), ckpt_dir=str(tmp_path / "out"), output_dir=str(tmp_path / "out"))
+    cause = root_cause(error.value)
+    assert isinstance(cause, ValueError)
+    assert ALTERED[how] in str(cause)
+    assert not (tmp_path / "out" / "model.pt").exists()
+
+
+@pytest.mark.parametrize("config", ["train.json", "inference.json"])
+def test_a_public_key_requires_its_signature(tmp_path: Path, store: Path, config: str) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    key, other = (Ed25519PrivateKey.generate() for _ in range(2))
+    public = tmp_path / "key.pub"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    kind = "train" if config == "train.json" else "infer"
+
+    def load() -> str:
+        built = workflow(config, kind=kind, dataset_dir=str(copy), public_key=str(public))
+        loader = built.parser.get_parsed_content("load")
+        return str(loader.images)
+
+    with pytest.raises(RuntimeError) as error:
+        load()
+    assert "has no manifest.sig, and public_key requires one" in str(root_cause(error.value))
+    (copy / "manifest.sig").write_bytes(other.sign((copy / "manifest.json").read_bytes()))
+    with pytest.raises(RuntimeError) as error:
+        load()
+    assert "is not a signature of this public_key over this manifest" in str(root_cause(error.value))
+    (copy / "manifest.sig").write_bytes(key.sign((copy / "manifest.json").read_bytes()))
+    assert load() == str(copy / "images")
+
+
 @pytest.mark.parametrize("tamper", ["changed", "unknown"])
 def test_refuses_what_the_manifest_does_not_vouch_for(tmp_path: Path, store: Path, tamper: str) -> None:
     copy = shutil.copytree(store, tmp_path / "store")
@@ -117,7 +184,7 @@ def test_refuses_what_the_manifest_does_not_vouch_for(tmp_path: Path, store: Pat
         run("train.json", dataset_dir=str(copy), ckpt_dir=str(tmp_path / "out"), output_dir=str(tmp_path / "out"))
     cause = str(root_cause(error.value))
     assert item in cause
-    assert ("differs from its digest" if tamper == "changed" else "is not in the store's manifest") in cause
+    assert ("differs from its digest" if tamper == "changed" else "its manifest does not list") in cause
 
 
 # Without batch norm a learning rate of 0 changes nothing from epoch to epoch.

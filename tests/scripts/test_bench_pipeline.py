@@ -162,7 +162,7 @@ def test_epoch_ratio_is_the_median_of_pairs_without_first_epochs(
         )
 
     monkeypatch.setattr(bench_pipeline, "workflow", scripted)
-    monkeypatch.setattr(bench_pipeline, "_time_epochs", lambda trainer: trainer)
+    monkeypatch.setattr(bench_pipeline, "time_epochs", lambda trainer: trainer)
     found = bench_epoch(tmp_path, cache_rate=0.0, patients=2, repeats=3)
     times = {"surrogate_s": 2.0, "plaintext_s": 2.0}
     assert found == {"cache_rate": 0.0} | times | {"ratio": 1.2, "at_most": 1.05, "meets": False}
@@ -195,7 +195,7 @@ def test_an_epochs_time_ends_with_its_last_iteration(monkeypatch: pytest.MonkeyP
 
     trainer = Engine(step)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
-    epochs = bench_pipeline._time_epochs(trainer)
+    epochs = bench_pipeline.time_epochs(trainer)
     assert epochs == []
     trainer.run([0, 1, 2], max_epochs=2)
     assert epochs == [6.0, 9.0]

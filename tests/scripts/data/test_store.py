@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,60 @@ def test_loader_refuses_everything_else_by_name(store: Path) -> None:
     (store / "images" / "cc.png").unlink()
     with pytest.raises(StoreError, match=r"'images/cc.png' cannot be read \(No such file"):
         loader({"image": store / "images" / "cc.png"})
+
+
+def test_loader_refuses_a_store_with_other_files(store: Path) -> None:
+    LoadImageStored("image", store)
+    (store / "manifest.sig").write_bytes(bytes(64))  # the one file that the manifest does not list
+    LoadImageStored("image", store)
+    (store / "images" / "Schmidt.png").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"holds 1 files that its manifest does not list: they were added") as caught:
+        LoadImageStored("image", store)
+    assert "Schmidt" not in str(caught.value)
+    (store / "images" / "Schmidt.png").unlink()
+    (store / "images" / "cc.png").unlink()
+    with pytest.raises(StoreError, match=r"'images/cc.png' cannot be read \(missing\): the store is incomplete"):
+        LoadImageStored("image", store)
+
+
+def test_loader_checks_at_every_read(store: Path) -> None:
+    """No digest is remembered: a file changed between two reads, times and size kept, is refused at the second."""
+    loader, path = LoadImageStored("image", store), store / "images" / "aa.png"
+    loader({"image": path})
+    content, held = bytearray(path.read_bytes()), path.stat()
+    content[-20] ^= 1
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
+    with pytest.raises(StoreError, match=r"'images/aa.png' differs from its digest"):
+        loader({"image": path})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("manifest.json", b"{", r"manifest\.json is not JSON \(JSONDecodeError\): copy the store again"),
+        ("manifest.json", b"\xff\xfe", r"manifest\.json is not JSON"),
+        ("manifest.json", b"[]", r"The manifest says format None, version None"),
+        ("manifest.json", b'{"format": "fesf-surrogate-store", "version": 1}', r"The manifest's encoding is None"),
+        (
+            "manifest.json",
+            b'{"format": "fesf-surrogate-store", "version": 1, "encoding": {"type": "png", "bits": 8}}',
+            r"The manifest lists no files",
+        ),
+        (
+            "manifest.json",
+            b'{"format": "fesf-surrogate-store", "version": 1, "encoding": {"type": "png", "bits": 8},'
+            b' "files": {"images/Schmidt.png": {"size": 3, "sha256": "x"}}}',
+            r"no SHA-256 and size for entry 1 of files",
+        ),
+        ("dataset.json", b"{", r"dataset\.json is not JSON"),
+    ],
+)
+def test_malformed_documents_give_one_clear_line(store: Path, name: str, content: bytes, message: str) -> None:
+    (store / name).write_bytes(content)
+    with pytest.raises(StoreError, match=message) as caught:
+        module.class_names(store)
+    assert "Schmidt" not in str(caught.value)
 
 
 def test_loader_without_a_store_reads_single_surrogates(store: Path, tmp_path: Path) -> None:
