@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
@@ -65,24 +66,46 @@ def _from_numpy(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")))
 
 
-def load_image(path: str | PathLike[str], scale: bool = True) -> MetaTensor:
+def load_image(
+    path: str | PathLike[str],
+    scale: bool = True,
+    window: bool = False,
+    frame: int | None = None,
+    padding: float | None = None,
+) -> MetaTensor:
     """Read an image file as one grey channel in the unit interval, in the axis order of MONAI's ``LoadImage``.
 
-    The reader is the one that ``LoadImage`` would choose by suffix; PNG, JPEG and BMP come transposed (x first).
-    Palette, CMYK and other such pictures are turned to RGB first. An npy file holds spatial axes only.
+    DICOM, which is known by its content, is read by pydicom (see :mod:`fesf.transforms.dicom_reader`; it needs the
+    extra ``hospital``). For other files the reader is the one that ``LoadImage`` would choose by suffix; PNG, JPEG and
+    BMP come transposed (x first). Palette, CMYK and other such pictures are turned to RGB first. An npy file holds
+    spatial axes only.
 
     Args:
-        path: file of any format that ``LoadImage`` reads, or a folder of one DICOM series.
-        scale: divide integers by their dtype's maximum; False keeps the file's intensities.
+        path: file of any format that ``LoadImage`` reads; or the slices of one DICOM series: a folder of them, or a
+            list file ``<name>.series.json`` that ``make_cohort`` wrote.
+        scale: divide integers by their dtype's maximum, and map what a DICOM file can hold (by its bits and rescale)
+            to [0, 1]; False keeps the file's intensities (DICOM: after rescale).
+        window: use the DICOM file's own VOI lookup table or first window, which give [0, 1]; other formats have none
+            and are read by ``scale``.
+        frame: keep one slice along the last axis (its length is then 1); of a DICOM file only that frame is decoded.
+        padding: value of a DICOM file's padding pixels in the result; None for the smallest that the file can hold.
 
     Returns:
-        MetaTensor ``(1, *spatial)``, float32. Integers are scaled as asked, floats stay. It carries the affine and no
-        other metadata: no path, no header.
+        MetaTensor ``(1, *spatial)``, float32. Integers are scaled as asked, floats stay. A DICOM file gives
+        ``(1, columns, rows, frames)``. It carries the affine and no other metadata: no path, no header.
 
     Raises:
-        ValueError: if no installed reader takes the file, or it has more than four channels.
+        ValueError: if no installed reader takes the file, it has more than four channels, or it is a DICOM file that
+            cannot be used.
+        IndexError: if it has no such frame.
     """
+    from fesf.transforms import dicom_reader as dicom  # which takes the colour rule from here
+
     name = fspath(path)
+    if os.path.isdir(name) or name.endswith(dicom.SERIES_SUFFIX):
+        return _pick(dicom.read_series(dicom.series_files(name), scale, window, padding), frame)
+    if os.path.isfile(name) and dicom.is_dicom(name):
+        return dicom.read_dicom(name, scale, window, frame, padding)
     for reader in reversed(_loader().readers):
         if reader.verify_suffix(name):
             array, meta = reader.get_data(reader.read(name))
@@ -92,10 +115,18 @@ def load_image(path: str | PathLike[str], scale: bool = True) -> MetaTensor:
             f"no installed reader of monai.transforms.LoadImage takes {name!r}: convert it, or install itk."
         )
     # Scaled before it becomes a tensor: MONAI turns uint16 into int32, whose maximum would be the wrong divisor.
-    factor = 1.0 / float(np.iinfo(array.dtype).max) if scale and array.dtype.kind in "iu" else 1.0
+    factor = 1.0 / float(np.iinfo(array.dtype).max) if (scale or window) and array.dtype.kind in "iu" else 1.0
     values = MetaTensor(torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64) * factor), meta=meta)
     grey = to_unit_grey(EnsureChannelFirst()(values))
-    return MetaTensor(grey.float(), affine=values.affine)
+    return _pick(MetaTensor(grey.float(), affine=values.affine), frame)
+
+
+def _pick(image: MetaTensor, frame: int | None) -> MetaTensor:
+    if frame is None:
+        return image
+    if not 0 <= frame < image.shape[-1]:
+        raise IndexError(f"it has {image.shape[-1]} slice(s)")
+    return MetaTensor(image.as_tensor()[..., frame : frame + 1], affine=image.affine)
 
 
 @lru_cache(maxsize=1)
