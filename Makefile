@@ -1,4 +1,4 @@
-# make help lists the targets. Variables: PYTHON VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS ARGS.
+# make help lists the targets. Variables: PYTHON VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS N ARGS.
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= run
@@ -8,6 +8,7 @@ SECRET   ?=
 SIZE     ?=
 EPOCHS   ?=
 PATIENTS ?=
+N        ?= 20
 ARGS     ?=
 
 BIN     := $(VENV)/bin
@@ -19,7 +20,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce clean
+.PHONY: help train test lint bench reproduce kill clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +65,9 @@ bench: $(VENV)/.user-$(STAMP)  ## speed of hiding and of the workflows on one th
 
 reproduce: $(VENV)/.user-$(STAMP)  ## the table on real images: docs/results.md (needs the shared data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.reproduce --metadata bundle/configs/metadata.json $(ARGS)
+
+kill: $(VENV)/.dev-$(STAMP)  ## kill -9 hide N=20 times at random moments, resume, compare the store byte for byte
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bundle.kill_hide --kills $(N) $(ARGS)
 
 clean:  ## remove what make made, except the run folders
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

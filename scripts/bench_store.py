@@ -96,7 +96,7 @@ def _seconds(action: Callable[[Path], Any], store: Path, repeats: int) -> float:
 
 
 def _epoch(store: Path, out: Path) -> float:
-    ids = {"dataset_dir": str(store), "output_dir": str(out), "ckpt_dir": str(out)}
+    ids: dict[str, Any] = {"dataset_dir": str(store), "output_dir": str(out), "ckpt_dir": str(out)}
     ids |= {"epochs": 2, "cache_rate": 0.0, "tensorboard": False}
     run = workflow(["train"], "training", "train", ids)
     epochs = time_epochs(run.parser.get_parsed_content("train#trainer"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import os
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -15,19 +13,35 @@ from typing import Any
 import numpy as np
 
 from fesf.scripts.data.cohort import CohortError, CohortRow, read_cohort
-from fesf.scripts.data.files import SHARED, make_private_folder, to_csv, to_json, write_atomic
+from fesf.scripts.data.dry_run import DRY_RUN_IMAGES, report_dry_run
+from fesf.scripts.data.encrypted_table import encrypt
+from fesf.scripts.data.files import SHARED, flush_folder, make_private_folder, to_csv, to_json, write_atomic
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.folders import JOURNAL, LINKAGE, QUARANTINE, RELEASE, ReleaseFolders
 from fesf.scripts.data.journal import Journal, Written
 from fesf.scripts.data.kept_splits import plan_splits, save_splits
-from fesf.scripts.data.keys import commitment, derive_key, is_demo_secret, keyed_id, load_secret
+from fesf.scripts.data.keys import commitment, derive_key, forbid_core_dumps, keyed_id, load_secret, refuse_demo_secret
+from fesf.scripts.data.linkage import LINKAGE_COLUMNS, encrypted_path
+from fesf.scripts.data.lock import locked
 from fesf.scripts.data.phase import PhaseCheck
 from fesf.scripts.data.recipe import Recipe
-from fesf.scripts.data.store import DATASET, FORMAT, IMAGES, MANIFEST, SECTIONS, SUFFIXES, VERSION, load_manifest
+from fesf.scripts.data.release_entry import log_withdrawal
+from fesf.scripts.data.splits import read_splits
+from fesf.scripts.data.storage import plain_storage_errors
+from fesf.scripts.data.store_format import (
+    DATASET,
+    FORMAT,
+    IMAGES,
+    MANIFEST,
+    MODIFIED,
+    SECTIONS,
+    SUFFIXES,
+    VERSION,
+    load_manifest,
+)
+from fesf.scripts.data.withdrawn import read_withdrawn, tombstone, without
 
-DRY_RUN_IMAGES = 32
-# All files of a store carry this time: 1980-01-01, the first that a zip archive can hold.
-MODIFIED = 315_532_800
+BUSY = "Another run is writing this store or this hospital folder: wait for it to end, or choose other folders."
 
 
 class Release:
@@ -43,6 +57,9 @@ class Release:
         secret_file: file with the hospital's secret; None reads the environment.
         previous_splits: ``splits.csv`` of an earlier release, whose patients keep their split.
         dry_run: report counts, exclusions, disk and time, and write nothing.
+        withdrawn: table with the column patient: those who are left out; their number is logged.
+        release_log: the hospital's release log, which gets the withdrawal; needed with ``withdrawn``.
+        encrypt_linkage: write ``linkage.csv.enc`` in place of ``linkage.csv``.
 
     Attributes:
         pending: the rows that are still to be hidden, in the order of their ids.
@@ -60,17 +77,25 @@ class Release:
         secret_file: str | Path | None = None,
         previous_splits: str | Path | None = None,
         dry_run: bool | str = False,
+        withdrawn: str | Path | None = None,
+        release_log: str | Path | None = None,
+        encrypt_linkage: bool | str = False,
     ) -> None:
-        inputs = [Path(path) for path in (cohort, secret_file, previous_splits) if path is not None]
+        forbid_core_dumps()
+        paths = (cohort, secret_file, previous_splits, withdrawn, release_log)
+        inputs = [Path(path) for path in paths if path is not None]
         self.folders = ReleaseFolders(Path(store_dir), Path(hospital_dir), tuple(inputs))
         self.recipe, self.dry_run = recipe, flag("dry_run", dry_run)
-        secret = load_secret(secret_file)
-        self.secret_kind = "demo" if is_demo_secret(secret) else "own"
+        self.encrypt_linkage, self.secret_file = flag("encrypt_linkage", encrypt_linkage), secret_file
+        self._secret = secret = load_secret(secret_file)
+        self.secret_kind = refuse_demo_secret(secret, cohort)
         purposes = ("image", "patient", "commitment")
         self._keys = {purpose: derive_key(secret, recipe.release_id, purpose) for purpose in purposes}
         self.cohort = read_cohort(cohort)
         self.suffix = SUFFIXES[recipe.encoding["type"]]
-        self.splits = plan_splits(self.cohort, recipe.fractions, recipe.seed, hospital_dir, previous_splits)
+        self._withdraw(withdrawn, release_log, previous_splits)
+        splits = plan_splits(self.cohort, recipe.fractions, recipe.seed, hospital_dir, previous_splits)
+        self.splits = {patient: split for patient, split in splits.items() if patient not in self.withdrawn}
         self.excluded: list[tuple[int, str]] = []
         self.written_bytes = 0
         ids = {keyed_id(self._keys["image"], *row.key): row for row in self.cohort.rows}
@@ -78,8 +103,32 @@ class Release:
         self.journal = Journal(self.folders.hospital(JOURNAL), self._settings())
         self.pending = [] if self.folders.is_published else self._plan()
 
+    def _withdraw(
+        self, withdrawn: str | Path | None, release_log: str | Path | None, previous_splits: str | Path | None
+    ) -> None:
+        self.withdrawn: list[str] = []
+        self.release_log = None if release_log is None else Path(release_log)
+        if withdrawn is None:
+            return
+        if self.release_log is None:
+            raise ValueError("withdrawn needs release_log: name the release-log.jsonl of the earlier releases.")
+        place = Path(os.path.realpath(self.release_log)).parent
+        if not place.is_dir() and place != self.folders.hospital_dir:
+            raise ValueError(
+                f"The folder of release_log {str(release_log)!r} does not exist: name an earlier release's log."
+            )
+        known = {row.patient for row in self.cohort.rows}
+        if previous_splits is not None:
+            known |= set(read_splits(previous_splits))
+        self.withdrawn = read_withdrawn(withdrawn, known)
+        self.cohort = without(self.cohort, self.withdrawn)
+
+    def _document(self, host_sha256: str, outcome: dict[str, Any] | None = None) -> dict[str, Any]:
+        gone = tombstone(self.withdrawn, self._secret, self.recipe.release_id) if self.withdrawn else None
+        return self.recipe.document(host_sha256, self.secret_kind, {"withdrawn": gone} | (outcome or {}))
+
     def _settings(self) -> dict[str, str]:
-        known = self.recipe.document("", self.secret_kind, {})
+        known = self._document("")
         return {
             "recipe": sha256(to_json(known)).hexdigest(),
             "secret": commitment(self._keys["commitment"], b"journal"),
@@ -102,20 +151,31 @@ class Release:
             host_sha256: digest of the host's file.
 
         Raises:
-            ValueError: when the store's place is taken by another release.
+            ValueError: when the store's place is taken by another release, another run is writing it, or the disk does
+                not take it.
         """
         if self.dry_run:
-            return self._report(hide)
+            return report_dry_run(self, hide)
+        with plain_storage_errors(lambda: "What is finished is kept: run the same command again."):
+            return self._write(hide, host_sha256)
+
+    def _write(self, hide: Callable[[], Any], host_sha256: str) -> None:
         if self.folders.is_published:
             return self._recognise(host_sha256)
         make_private_folder(self.folders.hospital_dir)
-        if self.folders.hospital(RELEASE).is_file() and not self.journal.path.is_file():
-            raise ValueError("hospital_dir holds the release.json of another store: give each release its own folder.")
-        (self.folders.partial / IMAGES).mkdir(parents=True, exist_ok=True)
-        self.journal.start(host_sha256)
-        if self.pending:
-            hide()
-        self._publish(host_sha256)
+        with locked(self.folders.hospital_dir, BUSY):
+            if self.folders.hospital(RELEASE).is_file() and not self.journal.path.is_file():
+                raise ValueError(
+                    "hospital_dir holds the release.json of another store: give each release its own folder."
+                )
+            (self.folders.partial / IMAGES).mkdir(parents=True, exist_ok=True)
+            with locked(self.folders.partial, BUSY):
+                if self.folders.is_published:  # another run ended while this one began
+                    raise ValueError(BUSY)
+                self.journal.start(host_sha256)
+                if self.pending:
+                    hide()
+                self._publish(host_sha256)
         print(f"Published {len(self.rows) - len(self.excluded)} surrogates, {len(self.excluded)} rows in quarantine.")
         return None
 
@@ -171,11 +231,8 @@ class Release:
         if not rows:
             raise CohortError("No row of the cohort could be hidden: see the reasons above and correct the cohort.")
         outcome = self._outcome([records[name] for name in rows])
-        release = to_json(self.recipe.document(host_sha256, self.secret_kind, outcome))
-        linkage = (
-            {"id": name, "row": row.row, "split": self.splits[row.patient]} | _of_row(row) for name, row in rows.items()
-        )
-        write_atomic(hospital(LINKAGE), to_csv(("id", "row", "patient", "study", "label", "split"), linkage))
+        release = to_json(self._document(host_sha256, outcome))
+        self._write_linkage(rows)
         save_splits(self.folders.hospital_dir, self.splits)
         aside = ({"row": row, "reason": reason} for row, reason in sorted(self.excluded))
         write_atomic(hospital(QUARANTINE), to_csv(("row", "reason"), aside))
@@ -198,10 +255,30 @@ class Release:
             "commitment": commitment(self._keys["commitment"], release),
             "files": files,
         }
-        write_atomic(partial / MANIFEST, to_json(manifest), SHARED)
+        content = to_json(manifest)
+        write_atomic(partial / MANIFEST, content, SHARED)
         _even_out(partial)
+        if self.withdrawn and self.release_log is not None:
+            gone = tombstone(self.withdrawn, self._secret, self.recipe.release_id)
+            gone |= {"release_id": self.recipe.release_id, "store": sha256(content).hexdigest()}
+            log_withdrawal(self.release_log, gone, self.withdrawn, self.secret_file)
+        if hasattr(os, "sync"):
+            os.sync()  # the images were renamed without waiting for the disk
         os.replace(partial, self.folders.store_dir)
+        flush_folder(self.folders.store_dir.parent)
         self.journal.path.unlink()
+
+    def _write_linkage(self, rows: dict[str, CohortRow]) -> None:
+        records = (
+            {"id": name, "row": row.row, "split": self.splits[row.patient]} | _of_row(row) for name, row in rows.items()
+        )
+        content, place = to_csv(LINKAGE_COLUMNS, records), self.folders.hospital(LINKAGE)
+        other = encrypted_path(place)
+        if self.encrypt_linkage:
+            content, place, other = encrypt(content, self._secret, self.recipe.release_id), other, place
+        write_atomic(place, content)
+        for stale in (other, other.with_name(f".{other.name}.new")):
+            stale.unlink(missing_ok=True)
 
     def _outcome(self, records: Sequence[Written]) -> dict[str, Any]:
         clipped = np.array([record.clipped for record in records])
@@ -235,39 +312,15 @@ class Release:
         expected = commitment(self._keys["commitment"], release)
         if not hmac.compare_digest(expected, load_manifest(self.folders.store_dir)["commitment"]):
             raise ValueError(f"store_dir {str(self.folders.store_dir)!r} holds another release: choose a new folder.")
-        held, asked = json.loads(release), json.loads(to_json(self.recipe.document(host_sha256, self.secret_kind, {})))
-        changed = sorted(name for name, value in asked.items() if name != "software" and held[name] != value)
+        held, asked = json.loads(release), json.loads(to_json(self._document(host_sha256)))
+        changed = sorted(name for name, value in asked.items() if name != "software" and held.get(name) != value)
         if changed:
             raise ValueError(
                 f"store_dir {str(self.folders.store_dir)!r} holds this release with another {' and '.join(changed)}: a"
-                " published store is not changed; choose new folders and another release_id."
+                " published store is not changed; choose new folders, and another release_id for other ids."
             )
         self.journal.path.unlink(missing_ok=True)
         print("This release is published already; nothing was done.")
-
-    def _report(self, hide: Callable[[], Any]) -> None:
-        start = time.perf_counter()
-        hide()
-        tried = len(self.pending)
-        passed = tried - len(self.excluded)
-        seconds = (time.perf_counter() - start) / max(tried, 1)
-        missing = [row.row for row in self.cohort.rows if not (self.cohort.folder / row.image).is_file()]
-        aside = sorted(set(missing) | {row for row, _ in self.excluded})
-        total = len(self.rows) - len(aside)
-        size = self.written_bytes / max(passed, 1) * total
-        free = shutil.disk_usage(next(path for path in self.folders.partial.parents if path.exists())).free
-        counts = dict.fromkeys(SECTIONS, 0)
-        for row in self.cohort.rows:
-            counts[self.splits[row.patient]] += row.row not in aside
-        print(f"Dry run: nothing was written. {tried} of {len(self.rows)} rows were hidden in memory.")
-        print(f"  images    {total} ({', '.join(f'{section} {count}' for section, count in counts.items())})")
-        patients = len({row.patient for row in self.cohort.rows})
-        print(f"  patients  {patients}, classes {', '.join(self.cohort.class_names)}")
-        print(f"  excluded  {len(aside)} rows{': ' + ', '.join(map(str, aside[:20])) if aside else ''}")
-        for _, reason in self.excluded[:20]:
-            print(f"            {reason}")
-        print(f"  disk      about {size / 1e6:.1f} MB, {free / 1e9:.1f} GB free")
-        print(f"  time      about {seconds * total:.0f} s at {1000 * seconds:.1f} ms an image")
 
 
 def _of_row(row: CohortRow) -> dict[str, str]:

@@ -6,6 +6,8 @@ import os
 import sys
 from types import TracebackType
 
+from tqdm import tqdm
+
 TRACEBACK_VARIABLE = "FESF_TRACEBACK"
 
 
@@ -28,7 +30,7 @@ def show(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     if ours is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        print(f"error: {ours}", file=sys.stderr)
+        tqdm.write(f"error: {ours}", file=sys.stderr)  # on a line of its own, though a progress bar stands there
 
 
 def first_cause(error: BaseException) -> ValueError | None:

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, roc_auc_score
 
 from fesf.scripts import link as link_module
+from fesf.scripts.data.encrypted_table import encrypt
 from fesf.scripts.data.linkage import LinkError
 from fesf.scripts.link import link, main, metrics_path, summary
 
@@ -225,3 +226,27 @@ def test_the_seed_reaches_the_bootstrap(tmp_path: Path, monkeypatch: pytest.Monk
         ["--predictions", str(predictions), "--linkage", str(linkage), "--out", str(tmp_path / "o.csv"), "--seed", "7"]
     )
     assert set(seen) == {(7, 1000)}
+
+
+def test_an_encrypted_linkage_is_joined_with_the_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FESF_SECRET", raising=False)
+    predictions, linkage, _ = tables(tmp_path)
+    link(predictions, linkage, tmp_path / "expected.csv")
+    secret = tmp_path / "secret"
+    secret.write_text("a secret for the tests, 32 bytes and more")
+    secret.chmod(0o600)
+    (tmp_path / "linkage.csv.enc").write_bytes(encrypt(linkage.read_bytes(), secret.read_bytes(), "release-1"))
+    linkage.unlink()
+    given = ["--predictions", str(predictions), "--out", str(tmp_path / "linked.csv")]
+    for name in ("linkage.csv", "linkage.csv.enc"):
+        place = ["--linkage", str(tmp_path / name)]
+        assert main([*given, *place, "--secret-file", str(secret)]) == 0
+        assert (tmp_path / "linked.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    capsys.readouterr()
+    assert main([*given, *place]) == 2
+    assert "No secret: set secret_file" in capsys.readouterr().err
+    secret.write_text("another secret for the tests, 32 bytes and more")
+    assert main([*given, *place, "--secret-file", str(secret)]) == 2
+    assert "the secret is not the one it was written with" in capsys.readouterr().err

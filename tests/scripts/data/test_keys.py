@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,23 @@ def test_bad_secrets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_demo_secret_is_known_as_one() -> None:
     assert keys.is_demo_secret(b"fesf-demo-secret-0" + SECRET)
     assert not keys.is_demo_secret(SECRET)
+
+
+def test_the_demos_secret_belongs_to_the_demo(tmp_path: Path) -> None:
+    demo, cohort = b"fesf-demo-secret-0" + SECRET, tmp_path / "cohort.csv"
+    assert keys.refuse_demo_secret(SECRET, cohort) == "own"
+    with pytest.raises(ValueError, match="The secret is the demo's, which anybody can make") as caught:
+        keys.refuse_demo_secret(demo, cohort)
+    assert demo.decode() not in str(caught.value)
+    (tmp_path / "README.txt").write_text("Our own images\n")
+    with pytest.raises(ValueError, match="and the cohort is not the demo"):
+        keys.refuse_demo_secret(demo, cohort)
+    (tmp_path / "README.txt").write_text(f"{keys.DEMO_TITLE}\n")
+    assert keys.refuse_demo_secret(demo, cohort) == "demo"
+
+
+def test_core_dumps_are_forbidden() -> None:
+    code = "import resource; from fesf.scripts.data.keys import forbid_core_dumps; forbid_core_dumps(); "
+    code += "print(resource.getrlimit(resource.RLIMIT_CORE)[0])"
+    command = f"ulimit -S -c $(ulimit -H -c); exec '{sys.executable}' -c '{code}'"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, text=True).stdout == "0\n"

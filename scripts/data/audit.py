@@ -1,0 +1,69 @@
+"""The hook for the privacy audit: a release waits for ``audit.json`` in the hospital folder, within its limits.
+
+The audit writes::
+
+    {"store": "<SHA-256 of manifest.json>",
+     "limits": {"reidentification_rank_1": {"at_most": 0.1}, "patients_attacked": {"at_least": 100}},
+     "results": {"reidentification_rank_1": 0.04, "patients_attacked": 250}}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+AUDIT = "audit.json"
+BOUNDS = ("at_most", "at_least")
+
+
+def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
+    """Read an audit and compare its results with the limits that it states.
+
+    Args:
+        path: the file.
+        manifest_sha256: digest of the manifest that is to be released.
+
+    Returns:
+        ``{"sha256": digest of the file, "limits": ..., "results": ...}`` for the release log.
+
+    Raises:
+        ValueError: when there is no audit, it is of another store or malformed, states no limit, or a limit is passed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"The hospital folder has no {AUDIT}: audit the store first, or say with --without-audit REASON why not;"
+            " the reason is logged."
+        )
+    content = path.read_bytes()
+    try:
+        audit = json.loads(content)
+    except ValueError:
+        raise ValueError(f"{AUDIT} is not JSON: run the audit again.") from None
+    held = audit if isinstance(audit, dict) else {}
+    if held.get("store") != manifest_sha256:
+        raise ValueError(f"{AUDIT} is of another store (its manifest has another digest): audit this one.")
+    limits, results = held.get("limits"), held.get("results")
+    if not isinstance(limits, dict) or not limits or not isinstance(results, dict):
+        raise ValueError(f"{AUDIT} states no limits, or no results: run the audit again.")
+    for name, limit in limits.items():
+        _within(name, limit, results.get(name))
+    return {"sha256": sha256(content).hexdigest(), "limits": limits, "results": {n: results[n] for n in limits}}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _within(name: str, limit: Any, result: Any) -> None:
+    bounds = limit if isinstance(limit, dict) else {}
+    if not bounds or not set(bounds) <= set(BOUNDS) or not all(_number(bound) for bound in bounds.values()):
+        raise ValueError(f"{AUDIT}: the limit of {name} is {limit!r}: give at_most or at_least and a number.")
+    if not _number(result):
+        raise ValueError(f"{AUDIT}: {name} has a limit and the result {result!r}: a limit needs a number.")
+    if result > bounds.get("at_most", math.inf) or result < bounds.get("at_least", -math.inf):
+        text = " and ".join(f"{bound.replace('_', ' ')} {bounds[bound]:g}" for bound in BOUNDS if bound in bounds)
+        raise ValueError(f"{AUDIT}: {name} is {result:g}, its limit is {text}: this store is not to be released.")
