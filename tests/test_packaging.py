@@ -23,7 +23,10 @@ PARTS = ("transforms", "networks", "scripts")
 CONFIGS = sorted((ROOT / "bundle" / "configs").rglob("*.json"))
 DOCUMENTS = [
     path
-    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bundle" / "docs" / "README.md")
+    for path in (
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/hide.md", "docs/secrets.md")),
+        ROOT / "bundle" / "docs" / "README.md",
+    )
     if path.is_file()
 ]
 

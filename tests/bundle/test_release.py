@@ -270,6 +270,25 @@ def test_the_log_keeps_a_tombstone_and_lists_who_held_them(
     assert f"held by store {stores[0][:12]} of release-1: unknown: its linkage is gone" in capsys.readouterr().out
 
 
+def test_a_run_stopped_after_the_tombstone_leaves_one(
+    make_cohort: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_cohort()
+    hide(folder)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "sync", stop)  # the last step before the store's rename
+    with pytest.raises(KeyboardInterrupt):
+        hide(folder, 2, **withdraw(folder, 3))
+    monkeypatch.undo()
+    assert not (folder / "out" / "store2").exists()
+    store, _ = hide(folder, 2, **withdraw(folder, 3))
+    (entry,) = read_log(folder / "hospital1" / "release-log.jsonl").entries
+    assert entry["store"] == hashlib.sha256((store / "manifest.json").read_bytes()).hexdigest()
+
+
 def test_bad_lists_are_refused_by_row(make_cohort: Callable[..., Path]) -> None:
     folder = make_cohort(3)
     hospital = folder / "hospital1"
