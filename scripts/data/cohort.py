@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from fesf.scripts.data.splits import read_splits
 from fesf.scripts.data.store import SECTIONS
 from fesf.transforms import load_image
+from fesf.transforms.dicom import DicomError
 
 REQUIRED = ("image", "label", "patient")
 OPTIONAL = ("study", "series", "frame", "split")
@@ -241,13 +242,14 @@ class LoadImageCohortd(MapTransform):
 
     def prepare(self, path: str, frame: int | None = None) -> MetaTensor:
         """Read one file without a row's name; ``HostPool`` reads hosts the same way."""
-        image: Any = load_image(path, scale=self.intensity_range is None)
-        if frame is not None:
-            if frame >= image.shape[-1] or image.ndim != len(self.spatial_size) + 2:
-                raise CohortError(f"frame {frame} is not one of its {tuple(image.shape[1:])} voxels' last axis.")
-            image = image[..., frame]
-        elif image.ndim == len(self.spatial_size) + 2 and image.shape[-1] == 1:
-            image = image[..., 0]  # a DICOM file of one slice
+        try:
+            image: Any = load_image(path, scale=self.intensity_range is None, frame=frame)
+        except DicomError as error:  # says what is wrong and quotes nothing
+            raise CohortError(f"{error}.") from None
+        except IndexError:
+            raise CohortError(f"frame {frame} is not one of its last axis.") from None
+        if image.ndim == len(self.spatial_size) + 2 and image.shape[-1] == 1:
+            image = image[..., 0]  # one frame, or a DICOM file of one slice
         image = self._scale(image)
         if image.ndim != len(self.spatial_size) + 1:
             raise CohortError(
