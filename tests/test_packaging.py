@@ -24,7 +24,7 @@ CONFIGS = sorted((ROOT / "bundle" / "configs").rglob("*.json"))
 DOCUMENTS = [
     path
     for path in (
-        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/hide.md", "docs/secrets.md")),
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/cohort.md", "docs/hide.md", "docs/secrets.md")),
         ROOT / "bundle" / "docs" / "README.md",
     )
     if path.is_file()

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Orientation, Resize
+from monai.transforms import MapTransform, Orientation, Resize, ResizeWithPadOrCrop
 from torch.utils.data import Dataset
 
+from fesf.scripts.data.intensity import WINDOW, check_rule, limits
 from fesf.scripts.data.splits import read_splits
 from fesf.scripts.data.store import SECTIONS
 from fesf.transforms import load_image
@@ -191,15 +192,17 @@ def load_datalist(cohort: str | Path, splits: str | Path, section: str) -> list[
 class LoadImageCohortd(MapTransform):
     """Read an image of the cohort as the rest of the pipeline takes it: grey, in [0, 1], resized.
 
-    Integers are divided by their dtype's maximum unless ``intensity_range`` is given, colour becomes grey
-    (:func:`fesf.transforms.load_image`), volumes are turned to RAS axes, and the size changes by area averaging.
+    Intensities become [0, 1] by the rule ``intensity_range``, colour becomes grey (:func:`fesf.transforms.load_image`),
+    volumes are turned to RAS axes, and the size changes by area averaging.
 
     Args:
         keys: keys of the items that hold an image's path; the item's "row" names it in errors, its "frame" (optional)
             picks one slice along the last axis.
         spatial_size: size of the result, two or three lengths, axes as MONAI's LoadImage gives them.
-        intensity_range: (lowest, highest) intensity that become 0 and 1, what lies outside is clipped; None for the
-            dtype's rule.
+        intensity_range: the intensity rule; see :mod:`fesf.scripts.data.intensity`. Percentiles must be settled.
+        pixel_spacing: mm along each axis; the image is resampled to it, then cropped or padded with 0 about its centre
+            to ``spatial_size``. None resizes it to ``spatial_size`` whatever its spacing.
+        hosts: scale by the host pool's percentiles, not the cohort's, where the rule is percentiles.
         allow_missing_keys: do not raise when a key is missing.
 
     Returns of a call:
@@ -213,12 +216,16 @@ class LoadImageCohortd(MapTransform):
         self,
         keys: KeysCollection,
         spatial_size: Sequence[int],
-        intensity_range: Sequence[float] | None = None,
+        intensity_range: Any = None,
         allow_missing_keys: bool = False,
+        pixel_spacing: Sequence[float] | None = None,
+        hosts: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spatial_size = tuple(int(length) for length in spatial_size)
-        self.intensity_range = None if intensity_range is None else tuple(float(value) for value in intensity_range)
+        self.intensity_range = check_rule(intensity_range)
+        self.pixel_spacing = check_spacing(pixel_spacing, len(self.spatial_size))
+        self._limits = limits(self.intensity_range, "hosts" if hosts else "range")
         self.resize = Resize(self.spatial_size, mode="area")
         self.orient = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
@@ -243,7 +250,9 @@ class LoadImageCohortd(MapTransform):
     def prepare(self, path: str, frame: int | None = None) -> MetaTensor:
         """Read one file without a row's name; ``HostPool`` reads hosts the same way."""
         try:
-            image: Any = load_image(path, scale=self.intensity_range is None, frame=frame)
+            image: Any = load_image(
+                path, scale=self._limits is None, window=self.intensity_range == WINDOW, frame=frame
+            )
         except DicomError as error:  # says what is wrong and quotes nothing
             raise CohortError(f"{error}.") from None
         except IndexError:
@@ -258,14 +267,23 @@ class LoadImageCohortd(MapTransform):
             )
         if image.ndim == 4:
             image = self.orient(image)
-        if image.shape[1:] != self.spatial_size:
+        if self.pixel_spacing is not None:
+            image = self._resample(image, self.pixel_spacing)
+        elif image.shape[1:] != self.spatial_size:
             image = self.resize(image)
         return MetaTensor(image.as_tensor().contiguous(), affine=image.affine)
 
+    def _resample(self, image: MetaTensor, wanted: tuple[float, ...]) -> Any:
+        if torch.equal(image.affine[:3, :3], torch.eye(3, dtype=image.affine.dtype)):
+            raise CohortError("its file gives no pixel spacing, which pixel_spacing needs.")
+        given = zip(image.shape[1:], spacing(image), wanted, strict=True)
+        sizes = [max(1, round(length * old / new)) for length, old, new in given]
+        return ResizeWithPadOrCrop(self.spatial_size)(Resize(sizes, mode="area")(image))
+
     def _scale(self, image: MetaTensor) -> MetaTensor:
         grey = image.as_tensor()
-        if self.intensity_range is not None:
-            lowest, highest = self.intensity_range
+        if self._limits is not None:
+            lowest, highest = self._limits
             grey = ((grey - lowest) / (highest - lowest)).clamp(0, 1)
         if not torch.isfinite(grey).all():
             raise CohortError("its image holds NaN or infinite values.")
@@ -275,6 +293,20 @@ class LoadImageCohortd(MapTransform):
                 f"its intensities span [{low:g}, {high:g}], outside [0, 1]: give intensity_range, e.g. '[0, 4095]'."
             )
         return MetaTensor(grey, affine=image.affine)
+
+
+def check_spacing(value: Any, axes: int) -> tuple[float, ...] | None:
+    """Return a pixel spacing as positive floats, one for each axis; None stays.
+
+    Raises:
+        ValueError: naming the value.
+    """
+    if value is None:
+        return None
+    numbers = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == axes
+    if not numbers or not all(isinstance(n, int | float) and 0 < n < float("inf") for n in value):
+        raise ValueError(f"pixel_spacing={value!r}: give {axes} positive lengths in mm, as many as image_size has.")
+    return tuple(float(n) for n in value)
 
 
 def spacing(image: MetaTensor) -> tuple[float, ...]:

@@ -27,7 +27,8 @@ class HostPool:
 
     Args:
         hosts_dir: folder of the public host images; files whose name starts with a dot are left out.
-        recipe: the release's recipe: size, intensity rule and seed. Hosts are read as the cohort's images are.
+        recipe: the release's recipe: size, intensity rule and seed. Hosts are read as the cohort's images are, but
+            for percentiles, which are their own, and ``pixel_spacing``, which does not apply to them.
         host: file name of the host inside ``hosts_dir``; None draws one by the seed.
 
     Attributes:
@@ -42,15 +43,13 @@ class HostPool:
 
     def __init__(self, hosts_dir: str | Path, recipe: Recipe, host: str | None = None) -> None:
         folder = Path(hosts_dir)
-        files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-        if not files:
-            raise ValueError(f"hosts_dir {str(folder)!r} holds no images: point it at a folder of public images.")
+        files = host_files(folder)
         if host is not None and folder / host not in files:
             raise ValueError(
                 f"host {host!r} is not in hosts_dir: name one of its {len(files)} files, or leave it null."
             )
         chosen = folder / host if host is not None else files[np.random.default_rng(recipe.seed).integers(len(files))]
-        self._loader = LoadImageCohortd("image", recipe.spatial_size, recipe.intensity_range)
+        self._loader = LoadImageCohortd("image", recipe.spatial_size, recipe.intensity_range, hosts=True)
         thumbnails = []
         for path in files:
             image = self.read(path)
@@ -81,6 +80,18 @@ class HostPool:
     def nearest(self, image: Tensor) -> float:
         """Largest correlation of the image (1, *spatial) with a host of the pool, in [-1, 1]."""
         return float((self.thumbnails @ thumbnail(image)).max())
+
+
+def host_files(folder: Path) -> list[Path]:
+    """The pool's files, sorted; those whose name starts with a dot are left out.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise ValueError(f"hosts_dir {str(folder)!r} holds no images: point it at a folder of public images.")
+    return files
 
 
 def thumbnail(image: Tensor, length: int = THUMBNAIL) -> Tensor:

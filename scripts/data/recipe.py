@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fesf.networks.surrogate import check_stage
+from fesf.scripts.data.cohort import check_spacing
 from fesf.scripts.data.flags import flag
+from fesf.scripts.data.intensity import check_rule
 from fesf.scripts.data.provenance import versions
 from fesf.transforms.checks import check_alpha, check_beta
 
@@ -30,8 +32,9 @@ class Recipe:
         stage: "synthetic", "enhanced" or "surrogate"; None for "surrogate" with a generator, "synthetic" without.
         generator_sha256: digest of the generator's file; None for no generator.
         image_size: two or three lengths, at least 8, axes as MONAI's LoadImage gives them.
-        intensity_range: lowest and highest intensity that become 0 and 1; None divides integers by their dtype's
-            maximum.
+        intensity_range: how intensities become [0, 1]; see :mod:`fesf.scripts.data.intensity`.
+        pixel_spacing: mm along each axis of ``image_size``, to which images are resampled before they are cropped or
+            padded to ``image_size``; None resizes them to it.
         bit_depth: 8 or 16 bits a pixel in the store's files.
         fractions: shares of the patients for training, validation and test.
         disclose_patients: whether the store says which images belong to one (pseudonymous) patient.
@@ -51,7 +54,8 @@ class Recipe:
     stage: str | None = None
     generator_sha256: str | None = None
     image_size: Sequence[int] = (64, 64)
-    intensity_range: Sequence[float] | None = None
+    intensity_range: Any = None
+    pixel_spacing: Sequence[float] | None = None
     bit_depth: int = 8
     fractions: Sequence[float] = (0.7, 0.1, 0.2)
     disclose_patients: bool = False
@@ -74,8 +78,8 @@ class Recipe:
             raise ValueError(
                 f"image_size={list(self.image_size)}: give two or three whole lengths of at least 8, such as [64, 64]."
             )
-        if self.intensity_range is not None:
-            object.__setattr__(self, "intensity_range", _interval(self.intensity_range))
+        object.__setattr__(self, "intensity_range", check_rule(self.intensity_range))
+        object.__setattr__(self, "pixel_spacing", check_spacing(self.pixel_spacing, len(self.image_size)))
         _choice("bit_depth", self.bit_depth, BIT_DEPTHS)
         _choice("on_bad_row", self.on_bad_row, BAD_ROW_RULES)
         for name in ("disclose_patients", "hold_out_labels"):
@@ -127,15 +131,18 @@ class Recipe:
             secret: "demo" or "own": whose the secret was, never the secret.
             outcome: counts, the clipped share and the result of the phase check.
         """
-        rule = "dtype maximum" if self.intensity_range is None else list(self.intensity_range)
+        rule = self.intensity_range
+        scale = "dtype maximum" if rule is None else list(rule) if isinstance(rule, tuple) else rule
         chosen = {name: value for name, value in asdict(self).items() if name != "intensity_range"}
         return {
             **chosen,
-            "intensity_rule": {"scale": rule, "colour": "ITU-R BT.601 luma", "resize": "area", "clip": [0, 1]},
+            "intensity_rule": {"scale": scale, "colour": "ITU-R BT.601 luma", "resize": "area", "clip": [0, 1]},
             "encoding": self.encoding,
             "host_sha256": host_sha256,
             "secret": secret,
-            "software": versions(("fesf", "monai", "torch", "numpy", "pillow", "nibabel")),
+            "software": versions(
+                ("fesf", "monai", "torch", "numpy", "pillow", "nibabel", "pydicom", "pylibjpeg", "itk")
+            ),
             **outcome,
         }
 
@@ -143,10 +150,3 @@ class Recipe:
 def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value not in allowed or isinstance(value, bool):
         raise ValueError(f"{name}={value!r}: choose {' or '.join(map(str, allowed))}.")
-
-
-def _interval(value: Any) -> tuple[float, float]:
-    numbers = isinstance(value, Sequence) and all(isinstance(n, int | float) and math.isfinite(n) for n in value)
-    if not numbers or len(value) != 2 or not value[0] < value[1]:
-        raise ValueError(f"intensity_range={value!r}: give the lowest and the highest intensity, such as [0, 4095].")
-    return float(value[0]), float(value[1])

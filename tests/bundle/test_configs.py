@@ -109,8 +109,12 @@ def test_the_hospitals_configs_are_equal_where_they_share_a_name() -> None:
         "intensity_range", "fractions", "on_bad_row", "seed", "device", "save_execute_config", "preprocessing",
         "generator_def",
     }  # fmt: skip
-    for name in ("recipe", "pool"):
-        assert enhancing[name].items() <= hiding[name].items(), name
+    assert enhancing["pool"].items() <= hiding["pool"].items()
+    settled = [
+        {name: value for name, value in config["recipe"].items() if name != "recipe"} for config in (enhancing, hiding)
+    ]
+    assert settled[0].items() <= settled[1].items()
+    assert enhancing["recipe"]["recipe"].items() <= hiding["recipe"]["recipe"].items()
     network, first_pass = hiding["network_def"], enhancing["hiding_network"]
     assert first_pass.items() <= network.items()
     assert set(network) - set(first_pass) == {"generator", "second_alpha", "second_beta", "stage"}
@@ -135,7 +139,9 @@ def test_the_hospitals_configs_parse_equal() -> None:
         if name == "generator_def":
             first, second = ({key: value.shape for key, value in each.state_dict().items()} for each in (first, second))
         if name == "preprocessing":
-            first, second = ((each.keys, each.spatial_size, each.intensity_range) for each in (first, second))
+            first, second = (
+                (each.keys, each.spatial_size, each.intensity_range, each.pixel_spacing) for each in (first, second)
+            )
         assert first == second, name
     common = [parser.get_parsed_content("recipe") for parser in parsers]
     assert common[0] == common[1]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fesf.scripts.data import cohort as module
 from fesf.scripts.data.cohort import CohortDataset, CohortError, CohortRow, LoadImageCohortd, read_cohort
+from tests.transforms.dicom_files import make_dicom
 
 
 def table(folder: Path, text: str) -> Path:
@@ -160,3 +161,33 @@ def test_dataset_turns_bad_rows_into_items(tmp_path: Path) -> None:
     assert float(good["image"].mean()) == pytest.approx(0.2)
     assert bad["error"].startswith("Row 3 of the cohort: its image does not exist")
     assert bad["image"].shape == good["image"].shape
+
+
+def test_pixel_spacing_resamples_then_crops_or_pads(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (8, 12, 1)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(values, np.diag([-2.0, -1.0, 3.0, 1.0])), tmp_path / "a.nii")
+    image = load(tmp_path / "a.nii", (8, 8), pixel_spacing=(4.0, 2.0))[0].numpy()  # 4 x 6 pixels
+    means = values[..., 0].reshape(4, 2, 6, 2).mean(axis=(1, 3)) / 255
+    np.testing.assert_allclose(image[2:6, 1:7], means, atol=1e-6)
+    assert image.sum() == pytest.approx(means.sum(), rel=1e-5)  # the rest is 0
+    cropped = load(tmp_path / "a.nii", (2, 6), pixel_spacing=(4.0, 2.0))[0].numpy()
+    np.testing.assert_allclose(cropped, means[1:3], atol=1e-6)
+    Image.fromarray(values[..., 0]).save(tmp_path / "a.png")
+    with pytest.raises(CohortError, match="Row 7 of the cohort: its file gives no pixel spacing"):
+        load(tmp_path / "a.png", (8, 8), pixel_spacing=(4.0, 2.0))
+    for bad in ((1.0,), (0, 1), "ab", 3):
+        with pytest.raises(ValueError, match=r"pixel_spacing=.*give 2 positive lengths in mm"):
+            LoadImageCohortd("image", (8, 8), pixel_spacing=bad)
+
+
+def test_dicom_by_its_window(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(0, 2000, (8, 8)).astype(np.uint16)
+    make_dicom(tmp_path / "a", stored, WindowCenter=1000, WindowWidth=501)
+    image = load(tmp_path / "a", (8, 8), intensity_range="window")[0].numpy().T
+    np.testing.assert_allclose(image, np.clip((stored - 999.5) / 500 + 0.5, 0, 1), atol=1e-6)
+    make_dicom(tmp_path / "b", stored)
+    with pytest.raises(CohortError, match=r"^Row 7 of the cohort: its DICOM header has no window: choose another"):
+        load(tmp_path / "b", (8, 8), intensity_range="window")
+    Image.fromarray((stored // 8).astype(np.uint8)).save(tmp_path / "a.png")  # no window: by its dtype
+    png = load(tmp_path / "a.png", (8, 8), intensity_range="window")[0].numpy().T
+    np.testing.assert_allclose(png, stored // 8 / 255, atol=1e-6)

@@ -23,6 +23,10 @@ from fesf.scripts.data.recipe import Recipe
         ({"image_size": [64.0, 64]}, r"image_size=\[64.0, 64\]"),
         ({"intensity_range": [5, 5]}, r"intensity_range=\[5, 5\]"),
         ({"intensity_range": ["a", "b"]}, "intensity_range=.*give the lowest and the highest"),
+        ({"intensity_range": "windows"}, "intensity_range='windows'.*'window', {'percentiles'"),
+        ({"intensity_range": {"percentiles": [5, 101]}}, r"percentiles lie in \[0, 100\]"),
+        ({"intensity_range": {"percentile": [5, 95]}}, "intensity_range=.*give the lowest"),
+        ({"pixel_spacing": [1.0]}, r"pixel_spacing=\[1.0\]: give 2 positive lengths in mm"),
         ({"bit_depth": 12}, "bit_depth=12: choose 8 or 16"),
         ({"on_bad_row": "skip"}, "on_bad_row='skip': choose stop or quarantine"),
         ({"hold_out_labels": "yes"}, "hold_out_labels='yes': choose true or false"),
@@ -60,6 +64,8 @@ def test_document_holds_the_choices_and_no_secret() -> None:
     assert (document["stage"], document["generator_sha256"], document["images"]) == ("synthetic", None, 3)
     assert document["software"]["monai"] == "1.6.1"
     assert Recipe("r1").document("", "demo", {})["intensity_rule"]["scale"] == "dtype maximum"
+    window = Recipe("r1", intensity_range="window", pixel_spacing=[1, 0.5]).document("", "demo", {})
+    assert (window["intensity_rule"]["scale"], window["pixel_spacing"]) == ("window", (1.0, 0.5))
 
 
 @pytest.mark.parametrize(
