@@ -51,7 +51,7 @@ def test_hide_enhance_hide_train_and_evaluate(folder: Path) -> None:
     images = {"cohort": str(folder / "cohort.csv"), "hosts_dir": str(folder / "hosts"), "image_size": SIZE}
     images |= {"intensity_range": [0.0, top], "hospital_dir": str(folder / "hospital"), "device": CPU}
     training = {"epochs": 2, "iterations": 10, "batch_size": 2, "averaging": 0.2, "learning_rate": 0.003}
-    training["content_weight"] = 2.0  # twenty iterations at this rate with 20 end in near-black images, and hide refuses
+    training["content_weight"] = 2.0  # with 20, so short a training ends in images that hide refuses
     run("enhance.json", **images, **training)
     kept = json.loads((folder / "hospital" / "iqem" / "distance.json").read_text())
     assert kept["val_step"] > 1e-3
