@@ -20,6 +20,7 @@ from monai.bundle import ConfigWorkflow
 
 from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.files import to_json, write_atomic
+from fesf.scripts.data.lock import locked
 from fesf.scripts.data.provenance import commit
 from fesf.scripts.data.public_sets import SETS, write_cohort
 from fesf.scripts.data.run_folder import configs_folder
@@ -98,11 +99,16 @@ class Job:
         return found
 
     def execute(self) -> None:
-        """Do the work and leave ``done.json``."""
+        """Do the work and leave ``done.json``.
+
+        Raises:
+            ValueError: when another process does it.
+        """
         key, state = self.key, commit()  # of what is read now, should a config change meanwhile
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "done.json").unlink(missing_ok=True)
-        write_atomic(self.folder / "done.json", to_json({"key": key, "commit": state} | self.work()))
+        with locked(self.folder, f"{self.title} is being done by another process: wait for it, then run this again."):
+            (self.folder / "done.json").unlink(missing_ok=True)
+            write_atomic(self.folder / "done.json", to_json({"key": key, "commit": state} | self.work()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fesf.scripts.data.grid import DEMO, Job, OfSource, Source, measure, run_bundle, train_and_evaluate
 
@@ -52,7 +52,19 @@ class PaperLoss(OfSource):
 
 @dataclass(frozen=True)
 class Rehidden(OfSource):
-    """The small CNN on the same cohort hidden in another way."""
+    """The small CNN on the same cohort hidden with another alpha and beta."""
+
+    alpha: float
+    beta: float
+    kind: ClassVar[str]
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.name}/{self.source.run}/{self.kind}/{self.alpha}/{self.beta}"
+
+    @property
+    def folder(self) -> Path:
+        return self.source.folder / self.kind / f"{self.alpha}-{self.beta}"
 
     @property
     def linkage(self) -> Path:
@@ -82,16 +94,7 @@ class Rehidden(OfSource):
 class SweepPoint(Rehidden):
     """Images of the IHM alone at another alpha and beta."""
 
-    alpha: float
-    beta: float
-
-    @property
-    def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/sweep/{self.alpha}/{self.beta}"
-
-    @property
-    def folder(self) -> Path:
-        return self.source.folder / "sweep" / f"{self.alpha}-{self.beta}"
+    kind = "sweep"
 
     @property
     def settings(self) -> list[Any]:
@@ -110,16 +113,7 @@ class SweepPoint(Rehidden):
 class SecondPass(Rehidden):
     """The full pipeline with another alpha' and beta', on the source's generator; measures image quality, too."""
 
-    alpha: float
-    beta: float
-
-    @property
-    def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/second_pass/{self.alpha}/{self.beta}"
-
-    @property
-    def folder(self) -> Path:
-        return self.source.folder / "second_pass" / f"{self.alpha}-{self.beta}"
+    kind = "second_pass"
 
     @property
     def settings(self) -> list[Any]:

@@ -193,6 +193,17 @@ def test_done_says_with_what_and_goes_before_the_work(
     assert not (place / "done.json").exists()
 
 
+def test_two_processes_do_not_do_the_same_job(tmp_path: Path) -> None:
+    def work(_: Path) -> dict[str, Any]:
+        with pytest.raises(ValueError, match="simple is being done by another process: wait for it"):
+            job.execute()
+        return {"finished": True}
+
+    job = Simple(tmp_path / "job", work)
+    job.execute()
+    assert job.done["finished"]
+
+
 def test_a_config_that_changes_meanwhile_leaves_the_job_undone(tmp_path: Path, rewrite: Callable[[str], None]) -> None:
     def work(_: Path) -> dict[str, Any]:
         rewrite("hide")
