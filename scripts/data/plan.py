@@ -14,6 +14,7 @@ from fesf.scripts.data.steps import Step
 
 STEPS = (
     "make_demo",
+    "split",
     "enhance",
     "hide",
     "hide_ihm",
@@ -178,7 +179,7 @@ class _Steps:
         self, name: str, title: str, identity: str, configs: Sequence[str], after: Sequence[str], **ids: Any
     ) -> None:
         command, files = _bundle(identity, configs, **ids)
-        inputs = (*files, self.cohort) if "hide" in name or name == "enhance" else files
+        inputs = (*files, self.cohort) if "hide" in name or name in ("split", "enhance") else files
         self.steps.append(Step(name, title, command, tuple(after), inputs, self.plan.threads))
 
     @property
@@ -193,8 +194,9 @@ class _Steps:
         shared = ("alpha", "beta", "host", "fractions", "previous_splits", "on_bad_row", "image_size", "seed")
         ids = {name: value for name, value in self.hiding.items() if name in (*shared, "intensity_range")}
         ids |= {"hospital_dir": self.folder.hospital, **_options(self.plan.enhance_options)}
+        self._bundle("split", "Split the patients", "splitting", ["enhance.json"], self._made, **self._source, **ids)
         title = "Train the generator (IQEM)"
-        self._bundle("enhance", title, "enhancing", ["enhance.json"], self._made, **self._source, **ids)
+        self._bundle("enhance", title, "enhancing", ["enhance.json"], ["split"], **self._source, **ids)
 
     def _hide(self) -> None:
         where = self._source | {"store_dir": self.folder.store, "hospital_dir": self.folder.hospital}
@@ -219,10 +221,11 @@ class _Steps:
         ids |= {"second_alpha": None, "second_beta": None}
         ids |= {"store_dir": place / "store", "hospital_dir": place / "hospital", "secret_file": self.secret}
         ids["previous_splits"] = self.folder.hospital / "splits.csv"
+        after = "split"  # beside the IQEM, which takes one core for minutes
         if arm != "ihm":
-            ids["generator_file"] = self.folder.generator / "generator.pt"
+            ids["generator_file"], after = self.folder.generator / "generator.pt", "enhance"
         name = f"hide_{arm}"
-        self._bundle(name, f"Hide, {arm} alone", "hiding", ["hide.json"], ["enhance"], **self._source, **ids)
+        self._bundle(name, f"Hide, {arm} alone", "hiding", ["hide.json"], [after], **self._source, **ids)
         return self._classify(arm)
 
     def _classify(self, kind: str) -> list[str]:
@@ -236,7 +239,7 @@ class _Steps:
             overlays = ["plaintext.json", *self.network]
             data, after = {"cohort": self.cohort, "splits": self.folder.hospital / "splits.csv", **self.images}, "hide"
         if kind == "plaintext" and self.plan.iqem:
-            after = "enhance"
+            after = "split"
         ids = {**data, "ckpt_dir": place / "models", "output_dir": place / "eval"}
         training = {**self.shape, "seed": self.plan.seed, **_options(self.plan.train_options)}
         configs = ["train.json", *overlays]

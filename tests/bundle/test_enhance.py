@@ -132,6 +132,15 @@ def test_files_are_the_hospitals_alone(trained: tuple[Path, ConfigWorkflow]) -> 
     assert hospital.stat().st_mode & 0o777 == 0o700
 
 
+def test_splitting_writes_the_splits_that_training_keeps(
+    source: Path, trained: tuple[Path, ConfigWorkflow], tmp_path: Path
+) -> None:
+    hospital = tmp_path / "hospital"
+    enhance(source, hospital, run_id="splitting")
+    assert [path.name for path in hospital.iterdir()] == ["splits.csv"]
+    assert (hospital / "splits.csv").read_bytes() == (trained[0] / "splits.csv").read_bytes()
+
+
 def test_properties(trained: tuple[Path, ConfigWorkflow]) -> None:
     _, built = trained
     assert built.check_properties() == []

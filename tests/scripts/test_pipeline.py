@@ -45,10 +45,10 @@ def test_runs_every_step_in_an_order_that_works(finished: Finished) -> None:
     _, _, names = finished
     assert sorted(names) == sorted(STEPS)
     for order in (
-        ("make_demo", "enhance", "hide", "train_surrogate", "evaluate_surrogate", "report"),
-        ("enhance", "train_plaintext", "evaluate_plaintext", "report"),
-        ("enhance", "hide", "hide_ihm", "train_ihm", "evaluate_ihm", "report"),
-        ("hide", "hide_iqem", "train_iqem", "evaluate_iqem", "report"),
+        ("make_demo", "split", "enhance", "hide", "train_surrogate", "evaluate_surrogate", "report"),
+        ("split", "train_plaintext", "evaluate_plaintext", "report"),
+        ("split", "hide_ihm", "train_ihm", "evaluate_ihm", "report"),
+        ("enhance", "hide_iqem", "train_iqem", "evaluate_iqem", "report"),
         ("hide", "measure", "report"),
         ("train_surrogate", "infer", "link", "report"),
     ):
@@ -222,13 +222,14 @@ def test_ablations_stay_and_differ_in_their_stage_alone() -> None:
         }
         assert options_of(steps[f"train_{arm}"])["dataset_dir"] == f"{place}/store"
         assert options_of(steps[f"train_{arm}"])["output_dir"] == f"{place}/eval"
-        assert steps[f"hide_{arm}"].after == ("enhance",)
+        assert steps[f"hide_{arm}"].after == ("split" if arm == "ihm" else "enhance",)
         assert steps[f"train_{arm}"].after == (f"hide_{arm}",)
 
 
 def test_without_the_iqem_it_hides_once() -> None:
     steps = steps_of("--out", "run", *OWN, "--no-iqem")
-    missing = {"make_demo", "enhance", "measure", *(name for name in STEPS if name.endswith(("_ihm", "_iqem")))}
+    iqem = {name for name in STEPS if name.endswith(("_ihm", "_iqem"))}
+    missing = {"make_demo", "split", "enhance", "measure", *iqem}
     assert list(steps) == [name for name in STEPS if name not in missing]
     assert {"generator_file", "stage"}.isdisjoint(options_of(steps["hide"]))
     assert steps["hide"].after == ()
@@ -237,8 +238,10 @@ def test_without_the_iqem_it_hides_once() -> None:
     demo = steps_of("--out", "run", "--no-iqem")
     assert demo["hide"].after == ("make_demo",)
     full = steps_of("--out", "run")
-    assert full["enhance"].after == ("make_demo",)
-    assert full["hide"].after == full["train_plaintext"].after == ("enhance",)
+    assert full["split"].after == ("make_demo",)
+    assert full["enhance"].after == full["train_plaintext"].after == ("split",)
+    assert full["hide"].after == ("enhance",)
+    assert options_of(full["split"]) == options_of(full["enhance"])
     assert set(full["report"].after) == {"link", "measure", *(f"evaluate_{arm}" for arm in ARMS)}
 
 
@@ -301,7 +304,7 @@ def test_what_a_step_reads_is_in_its_key() -> None:
     plan = Plan(Path("run"), Path("c.csv"), Path("h"), Path("s"))
     for step in main_steps(plan, 2):
         names = {path.name for path in step.inputs}
-        if step.name.startswith(("enhance", "hide")):
+        if step.name.startswith(("split", "enhance", "hide")):
             assert "c.csv" in names, step.name
         if "monai.bundle" in step.command:
             configs = re.findall(r"\w+\.json", options_of(step)["config_file"])
