@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fesf.scripts.data.files import write_atomic
+from fesf.scripts.data.provenance import provenance
 from fesf.transforms import load_image
 from fesf.transforms.dicom import is_image, stored_range
 from fesf.transforms.dicom_reader import frame_count, is_dicom, quiet, read_header
@@ -115,6 +116,25 @@ def table(rows: Iterable[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page(rows: Iterable[Comparison]) -> str:
+    """The tables under a head that says what made them; the folders are left out, since paths can be names."""
+    origin = provenance("python -m fesf.scripts.compare_readers FOLDER... --out FILE", PACKAGES)
+    software = ", ".join(f"{name} {version}" for name, version in origin["software"].items())
+    machine = origin["machine"]
+    head = (
+        f"Written by `{origin['command']}` at commit {origin['commit']} on {machine['processor']},"
+        f" {machine['cores']} cores; {software}."
+    )
+    return "\n\n".join(["# DICOM, read by us and by ITK", head, NOTE, table(rows)])
+
+
+NOTE = (
+    "Differences are in the numbers that the file holds. ITK (GDCM) cuts 16-bit palette entries to 8 bits; JPEG decoders"
+    " may round apart."
+)
+PACKAGES = ("fesf", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "itk")
+
+
 def compare_folders(folders: Sequence[str | Path]) -> list[Comparison]:
     """Compare all files below folders, sorted by path within each."""
     files = [path for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()]
@@ -130,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders of DICOM files")
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="Markdown table to write (0600); it names the files"
+        "--out", required=True, metavar="FILE", help="Markdown page to write (0600); it names the files"
     )
     options = parser.parse_args(arguments)
     rows = compare_folders(options.folders)
@@ -138,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not compared:
         print("error: the folders hold no DICOM image that both readers take.", file=sys.stderr)
         return 2
-    write_atomic(options.out, table(rows).encode())
+    write_atomic(options.out, page(rows).encode())
     share = max(row.share or 0.0 for row in compared)
     print(f"Compared {len(compared)} of {len(rows)} files; the largest difference is {100 * share:.3g} % of the range.")
     return 0

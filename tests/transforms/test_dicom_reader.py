@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -78,6 +79,8 @@ def test_command_writes_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
         shutil.copy(SHIPPED / name, tmp_path / "in")
     assert main([str(tmp_path / "in"), "--out", str(tmp_path / "table.md")]) == 0
     text = (tmp_path / "table.md").read_text()
+    assert re.search(r"Written by `.*compare_readers FOLDER\.\.\. --out FILE` at commit .*pydicom 3.*, itk 5", text)
+    assert str(tmp_path) not in text
     assert "| MR_small_RLE.dcm | RLE Lossless | MONOCHROME2 | 16 signed | 1 | 0 | 0 |" in text
     assert "| JPEG-lossy.dcm | JPEG Extended (Process 2 and 4) | MONOCHROME2 | 12 | 1 | - | ours cannot" in text
     assert "test-SR" not in text
