@@ -129,8 +129,8 @@ def page(rows: Iterable[Comparison]) -> str:
 
 
 NOTE = (
-    "Differences are in the numbers that the file holds. ITK (GDCM) cuts 16-bit palette entries to 8 bits; JPEG decoders"
-    " may round apart."
+    "Differences are in the numbers that the file holds. ITK (GDCM) cuts 16-bit palette entries to 8 bits; JPEG"
+    " decoders may round apart."
 )
 PACKAGES = ("fesf", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "itk")
 
