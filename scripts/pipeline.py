@@ -21,8 +21,8 @@ from fesf.scripts.data.plan import ABLATIONS, NETWORKS, Plan, demo_steps, main_s
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import Runner, StepError, read_markers
 
-DEMO_IQEM = ("epochs=15",)
-"""The demo's generator trains half as long as enhance.json's default: two cores wait minutes."""
+DEMO_IQEM = ("epochs=10",)
+"""The demo's generator trains a third as long as enhance.json's default: two cores wait minutes."""
 
 
 def run(plan: Plan, install_seconds: float = 0.0) -> str:

@@ -267,17 +267,17 @@ def test_enhance_takes_its_own_options_and_what_hiding_shares() -> None:
 
 
 def test_the_demos_generator_trains_shorter_unless_told() -> None:
-    assert options_of(steps_of("--out", "run")["enhance"])["epochs"] == "15"
+    assert options_of(steps_of("--out", "run")["enhance"])["epochs"] == "10"
     assert "epochs" not in options_of(steps_of("--out", "run", *OWN)["enhance"])
     assert options_of(steps_of("--out", "run", "--enhance-option", "epochs=4")["enhance"])["epochs"] == "4"
-    assert "15" not in options_of(steps_of("--out", "run", "--epochs", "3")["train_ihm"]).values()
+    assert "10" not in options_of(steps_of("--out", "run", "--epochs", "3")["train_ihm"]).values()
 
 
 def test_the_finished_runs_generator_was_trained_as_told(finished: Finished) -> None:
     command = json.loads((finished[0].root / "steps" / "enhance.json").read_text())["command"]
     for option in ENHANCE:
         assert f"--{option.replace('=', ' ')}" in command
-    assert "epochs 15" not in command
+    assert "epochs 10" not in command
     assert len(table(finished[0].generator / "history.csv")) == 2
 
 
