@@ -26,7 +26,8 @@ from fesf.scripts.data.inspection import Finding
 from fesf.scripts.data.inspector import Inspector
 from fesf.scripts.data.intake import ROWS, Intake, list_file, take_in, walk
 from fesf.scripts.data.labels import Labels, read_labels
-from fesf.scripts.data.quarantine import counts, quarantine_table
+from fesf.scripts.data.quarantine import check_allowed, counts, quarantine_table
+from fesf.transforms.dicom_text import MARKS
 
 COLUMNS = ("image", "label", "patient", "study", "series", "frame")
 DONE, REFUSED, SET_ASIDE, INTERRUPTED = 0, 2, 3, 130
@@ -82,6 +83,7 @@ def make_cohort(
     keep_unlabelled: bool = False,
     limits: Limits | None = None,
     progress: bool = False,
+    allow: Sequence[str] = (),
 ) -> tuple[Intake, Labels | None]:
     """Read a folder and write the cohort, ``quarantine.csv`` and the volumes' list files beside it, all 0600.
 
@@ -92,6 +94,8 @@ def make_cohort(
         rows, patient_from_folder, keep_unlabelled: see :func:`fesf.scripts.data.intake.take_in`.
         limits: of the reading.
         progress: show a progress bar on the standard error stream.
+        allow: signs of text in the pixels that do not set a file aside
+            (:data:`fesf.transforms.dicom_text.MARKS`).
 
     Raises:
         ValueError: when the labels, or a path, cannot be used, or no image can. ``quarantine.csv`` is written first.
@@ -103,6 +107,7 @@ def make_cohort(
         raise ValueError("The folder of --out does not exist, or --out is a folder: name a file in an existing one.")
     if rows not in ROWS:
         raise ValueError(f"rows {rows!r}: choose one of {', '.join(ROWS)}.")
+    allowed = check_allowed(allow)
     _check_place(out)
     joined = None if labels is None else read_labels(labels)
     lists = out.parent / f"{out.stem}-volumes"
@@ -117,6 +122,7 @@ def make_cohort(
             lambda names: inspector.order_series([os.path.join(source, name) for name in names]),
             patient_from_folder,
             keep_unlabelled,
+            allowed,
         )
     _write(intake, joined, source, out, lists)
     return intake, joined
@@ -190,6 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--patient-from-folder", action="store_true", help="files without one: the first folder below SOURCE"
     )
     parser.add_argument("--keep-unlabelled", action="store_true", help="rows without a label stay")
+    parser.add_argument(
+        "--allow",
+        default="",
+        metavar="REASONS",
+        help=f"take what these signs of text in the pixels would set aside, by commas: {', '.join(MARKS)}",
+    )
     parser.add_argument("--memory", type=int, default=1024, help="MiB for reading a file (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for reading a file (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that read (default: %(default)s)")
@@ -207,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.keep_unlabelled,
             Limits(options.memory * 2**20, options.seconds, options.workers),
             progress=not options.quiet,
+            allow=[name.strip() for name in options.allow.split(",") if name.strip()],
         )
     except KeyboardInterrupt:
         print("Interrupted: the cohort was not written.", file=sys.stderr)

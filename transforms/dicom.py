@@ -8,7 +8,7 @@ by the file's own window if that is asked for, and MONOCHROME1 is turned round, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,16 @@ class Frame:
     padding: NDArray[np.bool_] | None
     lowest: float | None
     highest: float | None
+
+    def with_padding(self, more: NDArray[np.bool_]) -> Frame:
+        """The same frame with further pixels marked as padding.
+
+        Raises:
+            DicomError: when the mask (rows, columns) has another size than the frame.
+        """
+        if more.shape != self.values.shape:
+            raise DicomError("the DICOM file has frames of another size than its header says")
+        return replace(self, padding=more if self.padding is None else self.padding | more)
 
 
 def is_image(header: Dataset) -> bool:

@@ -31,6 +31,7 @@ from fesf.transforms.dicom import (
     orientation,
     slice_position,
 )
+from fesf.transforms.dicom_text import outside_regions
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -126,13 +127,16 @@ def frame_count(header: Dataset) -> int:
     return int(count)
 
 
-def iter_frames(header: Dataset, window: bool = False, frames: Sequence[int] | None = None) -> Iterator[Frame]:
+def iter_frames(
+    header: Dataset, window: bool = False, frames: Sequence[int] | None = None, regions: bool = False
+) -> Iterator[Frame]:
     """Decode frame after frame, so that memory holds one.
 
     Args:
         header: of :func:`read_header` with ``pixels``.
         window: see :func:`fesf.transforms.dicom.grey_frame`.
         frames: numbers of the frames; None for all.
+        regions: mark as padding what lies outside the regions of an ultrasound image that declares some.
 
     Raises:
         DicomError: when pixels or header cannot be used.
@@ -145,6 +149,7 @@ def iter_frames(header: Dataset, window: bool = False, frames: Sequence[int] | N
     if any(not 0 <= index < count for index in wanted):
         raise IndexError(f"it has {count} frame(s)")
     with quiet():
+        outside = outside_regions(header) if regions else None
         decoded = iter(iter_pixels(header, indices=list(wanted)))
         for index in wanted:
             try:
@@ -156,7 +161,7 @@ def iter_frames(header: Dataset, window: bool = False, frames: Sequence[int] | N
                 raise DicomError("it has fewer frames than its header says") from None
             except Exception as error:
                 raise DicomError(f"its pixels cannot be decoded ({type(error).__name__})") from None
-            yield frame
+            yield frame if outside is None else frame.with_padding(outside)
 
 
 def to_image(
@@ -189,7 +194,12 @@ def to_image(
 
 @quiet()
 def read_dicom(
-    path: Path_, scale: bool = True, window: bool = False, frame: int | None = None, padding: float | None = None
+    path: Path_,
+    scale: bool = True,
+    window: bool = False,
+    frame: int | None = None,
+    padding: float | None = None,
+    regions: bool = False,
 ) -> MetaTensor:
     """Read one DICOM file.
 
@@ -199,6 +209,7 @@ def read_dicom(
         window: use the file's own VOI lookup table or first window.
         frame: read one frame alone, from 0; None for all.
         padding: see :func:`to_image`.
+        regions: see :func:`iter_frames`.
 
     Returns:
         MetaTensor (1, columns, rows, frames), float32, with an affine in RAS mm (the identity where the header gives
@@ -209,7 +220,7 @@ def read_dicom(
         IndexError: when there is no such frame.
     """
     header = read_header(path, pixels=True)
-    frames = list(iter_frames(header, window, None if frame is None else [frame]))
+    frames = list(iter_frames(header, window, None if frame is None else [frame], regions))
     with quiet():
         first, last = (0, frame_count(header) - 1) if frame is None else (frame, frame)
         step = _step([header, header], [first, last], last - first) if last > first else None
@@ -264,13 +275,17 @@ def check_volume(headers: Sequence[Dataset]) -> str | None:
 
 @quiet()
 def read_series(
-    paths: Sequence[Path_], scale: bool = True, window: bool = False, padding: float | None = None
+    paths: Sequence[Path_],
+    scale: bool = True,
+    window: bool = False,
+    padding: float | None = None,
+    regions: bool = False,
 ) -> MetaTensor:
     """Read the files of one series as a volume, sorted by position.
 
     Args:
         paths: files of one slice each.
-        scale, window, padding: see :func:`read_dicom`.
+        scale, window, padding, regions: see :func:`read_dicom`.
 
     Returns:
         MetaTensor (1, columns, rows, slices), float32, with an affine in RAS mm.
@@ -291,7 +306,7 @@ def read_series(
         gaps = len(headers) - 1
         step = _step([headers[0], headers[-1]], [0, 0], gaps) if gaps else None
         affine = image_affine(headers[0], 0, step)
-    frames = [next(iter_frames(read_header(paths[index], pixels=True), window)) for index in order]
+    frames = [next(iter_frames(read_header(paths[index], pixels=True), window, None, regions)) for index in order]
     return to_image(frames, affine, scale and not window, padding)
 
 

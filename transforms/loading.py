@@ -72,6 +72,7 @@ def load_image(
     window: bool = False,
     frame: int | None = None,
     padding: float | None = None,
+    regions: bool = False,
 ) -> MetaTensor:
     """Read an image file as one grey channel in the unit interval, in the axis order of MONAI's ``LoadImage``.
 
@@ -89,6 +90,7 @@ def load_image(
             and are read by ``scale``.
         frame: keep one slice along the last axis (its length is then 1); of a DICOM file only that frame is decoded.
         padding: value of a DICOM file's padding pixels in the result; None for the smallest that the file can hold.
+        regions: count as padding what lies outside the regions that a DICOM ultrasound image declares.
 
     Returns:
         MetaTensor ``(1, *spatial)``, float32. Integers are scaled as asked, floats stay. A DICOM file gives
@@ -103,9 +105,9 @@ def load_image(
 
     name = fspath(path)
     if os.path.isdir(name) or name.endswith(dicom.SERIES_SUFFIX):
-        return _pick(dicom.read_series(dicom.series_files(name), scale, window, padding), frame)
+        return _pick(dicom.read_series(dicom.series_files(name), scale, window, padding, regions), frame)
     if os.path.isfile(name) and dicom.is_dicom(name):
-        return dicom.read_dicom(name, scale, window, frame, padding)
+        return dicom.read_dicom(name, scale, window, frame, padding, regions)
     for reader in reversed(_loader().readers):
         if reader.verify_suffix(name):
             array, meta = reader.get_data(reader.read(name))

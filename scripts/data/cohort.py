@@ -193,7 +193,8 @@ class LoadImageCohortd(MapTransform):
     """Read an image of the cohort as the rest of the pipeline takes it: grey, in [0, 1], resized.
 
     Intensities become [0, 1] by the rule ``intensity_range``, colour becomes grey (:func:`fesf.transforms.load_image`),
-    volumes are turned to RAS axes, and the size changes by area averaging.
+    volumes are turned to RAS axes, and the size changes by area averaging. Of ultrasound that declares regions, all
+    else is black (:func:`fesf.transforms.dicom_text.outside_regions`): that is where devices write names.
 
     Args:
         keys: keys of the items that hold an image's path; the item's "row" names it in errors, its "frame" (optional)
@@ -251,7 +252,7 @@ class LoadImageCohortd(MapTransform):
         """Read one file without a row's name; ``HostPool`` reads hosts the same way."""
         try:
             image: Any = load_image(
-                path, scale=self._limits is None, window=self.intensity_range == WINDOW, frame=frame
+                path, scale=self._limits is None, window=self.intensity_range == WINDOW, frame=frame, regions=True
             )
         except DicomError as error:  # says what is wrong and quotes nothing
             raise CohortError(f"{error}.") from None

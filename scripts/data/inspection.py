@@ -20,6 +20,7 @@ from fesf.scripts.data.formats import HEAD, is_detached, sniff, suffix_fits
 from fesf.transforms import load_image
 from fesf.transforms.dicom import DicomError, attribute, is_image, number
 from fesf.transforms.dicom_reader import check_volume, frame_count, iter_frames, quiet, read_header, sort_slices
+from fesf.transforms.dicom_text import text_marks
 
 MAX_VALUES = 2**27
 """Pixels times samples of one frame or picture from which a file counts as absurd: 11,000 pixels a side."""
@@ -42,6 +43,7 @@ class Finding:
         constant: for each frame or slice (one for a picture) whether it has one value only.
         digest: SHA-256 over the grey values.
         is_volume: whether the file has a third axis of its own.
+        marks: signs of text in the pixels, keys of :data:`fesf.transforms.dicom_text.MARKS`.
     """
 
     reason: str = ""
@@ -53,6 +55,7 @@ class Finding:
     constant: tuple[bool, ...] = ()
     digest: str = ""
     is_volume: bool = False
+    marks: tuple[str, ...] = ()
 
 
 class Unusable(Exception):  # noqa: N818  (it ends an inspection, it is no error)
@@ -120,6 +123,7 @@ def _inspect_dicom(path: str, root: str) -> Finding:
         sizes = [number(header, name) for name in ("Rows", "Columns")]
         samples, bits = number(header, "SamplesPerPixel") or 1, number(header, "BitsAllocated") or 0
         frames = frame_count(header)
+        marks = text_marks(header)
     except DicomError:
         raise Unusable("bad-header") from None
     if None in sizes and not header.get("BitsAllocated"):
@@ -139,7 +143,7 @@ def _inspect_dicom(path: str, root: str) -> Finding:
     if not any(name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Unusable("truncated" if compressed and _names_pixels(path) else "no-pixels")
     patient, study, series, instance = texts
-    found = Finding("", "dicom", patient, study, series, instance, is_volume=frames > 1)
+    found = Finding("", "dicom", patient, study, series, instance, is_volume=frames > 1, marks=marks)
     try:
         return _with_pixels(found, (frame.values for frame in iter_frames(header)))
     except DicomError:

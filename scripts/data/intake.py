@@ -106,6 +106,7 @@ def take_in(
     order: Orderer,
     patient_from_folder: bool = False,
     keep_unlabelled: bool = False,
+    allow: Sequence[str] = (),
 ) -> Intake:
     """Group, order and join.
 
@@ -117,12 +118,14 @@ def take_in(
         order: sorts the files of one series; see :func:`fesf.scripts.data.inspection.order_series`.
         patient_from_folder: the first folder below the source is the patient of a file that does not name one.
         keep_unlabelled: rows without a label stay, with an empty one.
+        allow: signs of text in the pixels that do not set a file aside.
     """
     intake = Intake()
     kept = []
     for file, finding in found:
-        if finding.reason:
-            intake.asides.append(Aside(file, finding.reason))
+        reason = finding.reason or next((mark for mark in finding.marks if mark not in allow), "")
+        if reason:
+            intake.asides.append(Aside(file, reason))
         elif finding.form == DICOMDIR:
             intake.indices += 1
         else:

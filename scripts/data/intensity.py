@@ -165,10 +165,10 @@ def _compute(
 
 
 def _pixels(path: str, frame: int | None, seed: int) -> np.ndarray:
-    """Up to :data:`PIXELS` grey values of an image, drawn by the seed; padding does not count."""
+    """Up to :data:`PIXELS` grey values of an image, drawn by the seed; without padding and what is outside regions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers quote header values in their warnings
-        values = load_image(path, scale=False, frame=frame, padding=np.nan).numpy().ravel()
+        values = load_image(path, scale=False, frame=frame, padding=np.nan, regions=True).numpy().ravel()
     values = values[np.isfinite(values)]
     return values if values.size <= PIXELS else values[np.random.default_rng(seed).integers(values.size, size=PIXELS)]
 

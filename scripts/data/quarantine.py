@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fesf.scripts.data.files import to_csv
+from fesf.transforms.dicom_text import MARKS
 
-REASONS = {
+REASONS = MARKS | {
     "bad-dicomdir": "a DICOMDIR that cannot be read, or names files that are not there",
     "bad-header": "a header without the attributes that an image needs, or with impossible ones",
     "bad-name": "a name that a table cannot hold: control characters, spaces at its ends, or bytes that are no text",
@@ -40,7 +41,7 @@ REASONS = {
     "unreadable": "a file that cannot be opened",
     "wrong-suffix": "a suffix of another format than the content",
 }
-"""Every code with its meaning."""
+"""Every code with its meaning; those of :data:`fesf.transforms.dicom_text.MARKS` can be allowed by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,19 @@ class Aside:
     def __post_init__(self) -> None:
         if self.reason not in REASONS:
             raise ValueError(f"{self.reason!r} is no reason code.")
+
+
+def check_allowed(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of reasons that shall not set a file aside.
+
+    Raises:
+        ValueError: for one that cannot be allowed.
+    """
+    allowed = tuple(names)
+    for name in allowed:
+        if name not in MARKS:
+            raise ValueError(f"allow {name!r}: choose from {', '.join(MARKS)}.")
+    return allowed
 
 
 def quarantine_table(asides: Sequence[Aside]) -> bytes:

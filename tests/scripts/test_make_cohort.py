@@ -297,6 +297,30 @@ def test_bad_files_are_set_aside_with_one_reason_each(tmp_path: Path, capsys: py
     assert set(expected.values()) < set(REASONS)
 
 
+SC = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def test_signs_of_text_are_set_aside_unless_allowed_by_name(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    make_dicom(folder / "a", pixels(0))
+    make_dicom(folder / "b", pixels(1), BurnedInAnnotation="YES")
+    make_dicom(folder / "c", pixels(2), SOPClassUID=SC)
+    make_dicom(folder / "d", pixels(3), SOPClassUID=SC, BurnedInAnnotation="YES", ConversionType="SD")
+    for name in ("examples_palette.dcm", "examples_rgb_color.dcm"):  # ultrasound with and without a declared region
+        shutil.copy(SHIPPED / name, folder / name)
+    out = ["--out", str(tmp_path / "cohort.csv"), "--patient-from-folder"]
+    assert main([str(folder), *out]) == 3
+    expected = {"b": "burned-in-text", "c": "secondary-capture", "d": "burned-in-text"}
+    expected |= {"examples_rgb_color.dcm": "ultrasound-without-region"}
+    assert reasons(tmp_path) == expected
+    assert "      2  burned-in-text\n" in capsys.readouterr().out
+    assert main([str(folder), *out, "--allow", "burned-in-text, secondary-capture,ultrasound-without-region"]) == 3
+    assert reasons(tmp_path) == {"d": "scanned-document"}
+    assert main([str(folder), *out, "--allow", "scans"]) == 2
+    assert "allow 'scans': choose from burned-in-text, secondary-capture, scanned-document" in capsys.readouterr().err
+
+
 def test_a_file_that_hangs_or_kills_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fesf.scripts.data.inspection import Finding
     from fesf.scripts.data.inspector import Inspector
