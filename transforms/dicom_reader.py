@@ -180,16 +180,16 @@ def to_image(
     """
     lows = [frame.lowest for frame in frames if frame.lowest is not None]
     highs = [frame.highest for frame in frames if frame.highest is not None]
-    values = np.stack([frame.values.T for frame in frames], axis=-1)
     low, high = (min(lows), max(highs)) if lows and highs else (0.0, 1.0)
-    if scale:
-        values = (values - low) / (high - low)
-        low = 0.0
+    rows, columns = frames[0].values.shape
+    image = torch.empty(1, columns, rows, len(frames))
     for index, frame in enumerate(frames):
+        # Rounded first, turned by torch then: numpy's transposing copy takes three times as long.
+        grey = ((frame.values - low) / (high - low) if scale else frame.values).astype(np.float32)
         if frame.padding is not None:
-            values[..., index][frame.padding.T] = low if padding is None else padding
-    tensor = torch.from_numpy(np.ascontiguousarray(values[None], dtype=np.float32))
-    return MetaTensor(tensor, affine=torch.from_numpy(affine))
+            grey[frame.padding] = (0.0 if scale else low) if padding is None else padding
+        image[0, ..., index] = torch.from_numpy(grey).T
+    return MetaTensor(image, affine=torch.from_numpy(affine))
 
 
 @quiet()

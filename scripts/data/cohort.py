@@ -6,6 +6,7 @@ Errors name the row of the table as a spreadsheet shows it (the header is row 1)
 from __future__ import annotations
 
 import csv
+import math
 import os
 import warnings
 from collections import Counter
@@ -286,9 +287,9 @@ class LoadImageCohortd(MapTransform):
         if self._limits is not None:
             lowest, highest = self._limits
             grey = ((grey - lowest) / (highest - lowest)).clamp(0, 1)
-        if not torch.isfinite(grey).all():
+        low, high = (float(end) for end in torch.aminmax(grey))  # NaN where any value is
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise CohortError("its image holds NaN or infinite values.")
-        low, high = float(grey.min()), float(grey.max())
         if low < 0 or high > 1:
             raise CohortError(
                 f"its intensities span [{low:g}, {high:g}], outside [0, 1]: give intensity_range, e.g. '[0, 4095]'."

@@ -87,6 +87,16 @@ def test_window_is_pydicoms(function: str, center: float, width: float) -> None:
     np.testing.assert_allclose(grey_frame(RAMP, file, window=True).values, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT"])
+def test_window_is_the_formula_to_the_last_bit_and_leaves_its_input(function: str) -> None:
+    values = np.random.default_rng(0).uniform(-2000, 3000, (40, 30))
+    given = values.copy()
+    middle, length = (39.5, 399.0) if function == "LINEAR" else (40.0, 400.0)
+    expected = np.clip((values - middle) / length + 0.5, 0, 1)
+    assert np.array_equal(apply_window(values, 40.0, 400.0, function), expected)
+    assert np.array_equal(values, given)
+
+
 def test_window_by_hand() -> None:
     values = np.array([-1000.0, 40 - 0.5, 240, 10])
     np.testing.assert_allclose(apply_window(values, 40, 400), [0, 0.5, 1, 0.5 - 29.5 / 399], atol=1e-12)

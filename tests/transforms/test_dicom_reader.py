@@ -112,6 +112,24 @@ def test_unit_interval_by_bits_not_by_content(tmp_path: Path) -> None:
     assert set(map(str, image.meta)) == {"affine", "space"}
 
 
+def test_values_are_rounded_once_from_double_precision(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (2, 37, 41)).astype(np.uint16)
+    scale = {"RescaleSlope": 0.3, "RescaleIntercept": -10.1}
+    window = {"WindowCenter": 611.3, "WindowWidth": 1003.7}
+    make_dicom(tmp_path / "a", stored, BitsStored=12, HighBit=11, **scale, **window)
+    values = stored.astype(np.float64).transpose(2, 1, 0) * 0.3 + -10.1
+    shown = np.clip((values - (611.3 - 0.5)) / (1003.7 - 1) + 0.5, 0, 1)
+    low, high = 0 * 0.3 + -10.1, 4095 * 0.3 + -10.1
+    for options, expected in (
+        ({"window": True}, shown),
+        ({"scale": False}, values),
+        ({}, (values - low) / (high - low)),
+    ):
+        image = load_image(tmp_path / "a", **options)
+        assert np.array_equal(image[0].numpy(), expected.astype(np.float32))
+        assert image.is_contiguous()
+
+
 def test_padding_is_black_or_what_is_asked(tmp_path: Path) -> None:
     stored = np.array([[-2000, 0], [100, 50]], dtype=np.int16)
     make_dicom(tmp_path / "a", stored, PixelPaddingValue=-2000, RescaleIntercept=-24, RescaleSlope=1)

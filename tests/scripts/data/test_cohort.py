@@ -152,6 +152,17 @@ def test_bad_images_are_named_by_row_only(tmp_path: Path, make: Callable, option
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+@pytest.mark.parametrize(
+    ("value", "options"), [(np.nan, {}), (np.inf, {}), (-np.inf, {}), (np.nan, {"intensity_range": (0, 1)})]
+)
+def test_one_pixel_without_a_number_is_enough(tmp_path: Path, value: float, options: dict) -> None:
+    values = np.full((8, 8), 0.5, np.float32)
+    values[3, 4] = value
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(CohortError, match="holds NaN or infinite"):
+        load(tmp_path / "a.npy", (8, 8), **options)
+
+
 def test_dataset_turns_bad_rows_into_items(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 51, np.uint8)).save(tmp_path / "a.png")
     rows = [CohortRow(2, "a.png", "x", "P"), CohortRow(3, "b.png", "x", "P")]
