@@ -54,6 +54,19 @@ class PhaseCheck:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Whitened:
+    """What :func:`whiten` makes of an image.
+
+    Args:
+        values: real and imaginary parts in turn, a vector.
+        amplitudes: the roots of the image's amplitudes, a vector of half the length.
+    """
+
+    values: Tensor
+    amplitudes: Tensor
+
+
 def phase_coherence(first: Tensor, second: Tensor, spatial_dims: int) -> float:
     """How far two images agree in phase: the mean cosine of the phase difference, weighted.
 
@@ -69,38 +82,37 @@ def phase_coherence(first: Tensor, second: Tensor, spatial_dims: int) -> float:
     Returns:
         1 for equal phases, about 0 for unrelated ones, -1 for opposite ones; 0 when an image has no amplitude at all.
     """
-    return _coherence(_whiten(first, spatial_dims), _whiten(second, spatial_dims))
+    return _coherence(whiten(first, spatial_dims), whiten(second, spatial_dims))
 
 
-def check_phase(surrogate: Tensor, host: Tensor, plain: Tensor, shift_change: float = 0.0) -> PhaseCheck:
+def check_phase(surrogate: Tensor, host: Tensor | Whitened, plain: Tensor, shift_change: float = 0.0) -> PhaseCheck:
     """Compare a surrogate's phase, as it will be written, with its host's and the plaintext's.
 
     Args:
         surrogate: image (C, *spatial) after rounding to the file's grey levels.
-        host: image of the same shape: the host of the pass that made the surrogate, or the generator's own output.
+        host: image of the same shape: the host of the pass that made the surrogate, or the generator's own output; a
+            host of many surrogates comes as :func:`whiten` leaves it, which is then done once.
         plain: image of the same shape.
         shift_change: see :class:`PhaseCheck`; a generator's images move towards what all images of their kind share,
             so that their likeness to the plaintext's phase says little, and how they react to a shift says it all.
     """
     dims = surrogate.ndim - 1
-    ours, hosts, plains = (_whiten(image, dims) for image in (surrogate, host, plain))
+    ours, plains = whiten(surrogate, dims), whiten(plain, dims)
+    hosts = host if isinstance(host, Whitened) else whiten(host, dims)
     return PhaseCheck(_coherence(ours, hosts), _coherence(ours, plains) - _coherence(hosts, plains), shift_change)
 
 
-def _whiten(image: Tensor, spatial_dims: int) -> Tensor:
-    """Half-spectrum with every amplitude's root in its place and DC left out, as a vector."""
+def whiten(image: Tensor, spatial_dims: int) -> Whitened:
+    """Half-spectrum of an image (..., *spatial) with every amplitude's root in its place and DC left out."""
     spectrum = (
         torch.fft.rfftn(image.float(), dim=tuple(range(-spatial_dims, 0))).flatten(-spatial_dims)[..., 1:].flatten()
     )
     real = torch.view_as_real(spectrum)
     root = real.square().sum(-1).pow(0.25)
-    return torch.where(root > 0, spectrum / root, 0)
+    values = torch.where(root > 0, spectrum / root, 0)
+    return Whitened(torch.view_as_real(values).flatten(), values.abs())
 
 
-def _coherence(first: Tensor, second: Tensor) -> float:
-    weight = torch.linalg.vecdot(first.abs(), second.abs())
-    return (
-        float(torch.linalg.vecdot(torch.view_as_real(first).flatten(), torch.view_as_real(second).flatten()) / weight)
-        if weight > 0
-        else 0.0
-    )
+def _coherence(first: Whitened, second: Whitened) -> float:
+    weight = torch.linalg.vecdot(first.amplitudes, second.amplitudes)
+    return float(torch.linalg.vecdot(first.values, second.values) / weight) if weight > 0 else 0.0

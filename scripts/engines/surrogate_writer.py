@@ -14,7 +14,7 @@ from torch import Tensor
 from fesf.networks.surrogate import SurrogateNet
 from fesf.scripts.data.cohort import CohortError
 from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate
-from fesf.scripts.data.phase import check_phase
+from fesf.scripts.data.phase import check_phase, whiten
 from fesf.scripts.data.release import Release
 from fesf.scripts.data.store import encode_image
 
@@ -51,6 +51,7 @@ class SurrogateWriter:
         self.release = release
         self.pool = pool
         self.levels = 2**release.recipe.bit_depth - 1
+        self._host = whiten(pool.host, pool.host.ndim - 1)
 
     def attach(self, engine: Engine) -> None:
         """Work after each iteration of an engine whose batches come from ``CohortDataset`` one by one."""
@@ -83,7 +84,7 @@ class SurrogateWriter:
         change = 0.0 if shifted is None else float((surrogate - shifted).abs().max())
         clipped = float(((surrogate == 0) | (surrogate == 1)).float().mean())
         content = encode_image(surrogate.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
-        host = stages.get("enhanced", self.pool.host)
+        host = stages.get("enhanced", self._host)
         self.release.add(row, content, clipped, check_phase(self._as_written(surrogate), host, plain, change))
 
     def _as_written(self, surrogate: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fesf.scripts.data.phase import PhaseCheck, check_phase, phase_coherence
+from fesf.scripts.data.phase import PhaseCheck, check_phase, phase_coherence, whiten
 from fesf.transforms import hide
 
 
@@ -86,3 +86,9 @@ def test_a_generators_output_is_the_host() -> None:
     assert check.shift_change == 0.0005
     assert check.passed
     assert not check_phase(surrogate, enhanced, plain, 0.01).passed
+
+
+def test_a_host_prepared_once_gives_the_same_figures() -> None:
+    plain, host = images((33, 48))
+    surrogate = to_8_bit(hide(plain, host, 0.1, 0.5, clip=True))
+    assert check_phase(surrogate, whiten(host, 2), plain) == check_phase(surrogate, host, plain)
