@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fesf.scripts.data.provenance import provenance
+from fesf.scripts.data.provenance import load_average, provenance
 from fesf.transforms import hide, prepare_host
 
 SIZES = ("64", "128", "224", "256", "512", "1024", "2048", "96x96x96")
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # glibc gives freed memory back to the system until a large block was freed once. Every contender would pay for new
     # pages in each call, more or less by chance; a process that has worked for a while does not.
     torch.empty(31 * 2**18).fill_(0.0)
-    rows = []
+    rows, load = [], load_average()
     try:
         for shape in shapes:
             for row in measure(shape, options.repeats):
@@ -206,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "notes": NOTES,
         "targets": list(TARGETS),
         "short": sum(not row["meets"] for row in rows),
+        "load_average": [load, load_average()],
         "rows": rows,
     }
     (options.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")

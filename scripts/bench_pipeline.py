@@ -31,7 +31,7 @@ from fesf.networks.surrogate import STAGES
 from fesf.scripts.data.cohort import CohortRow
 from fesf.scripts.data.files import SHARED, to_json, write_atomic
 from fesf.scripts.data.phase import PhaseCheck
-from fesf.scripts.data.provenance import provenance
+from fesf.scripts.data.provenance import load_average, provenance
 from fesf.scripts.data.release import Release
 from fesf.scripts.data.run_folder import configs_folder
 from fesf.scripts.make_demo import make_demo
@@ -44,6 +44,7 @@ class BenchRelease(Release):
     """A release that times the identity too: the phase check is computed and not heeded, and nothing is published."""
 
     seconds = 0.0
+    processor_seconds = 0.0
 
     def add(self, row: CohortRow, content: bytes, clipped: float, check: PhaseCheck) -> None:
         """Write as :meth:`Release.add` does, whatever the check found."""
@@ -53,9 +54,9 @@ class BenchRelease(Release):
         """Time the engine alone, without a process's start."""
 
         def timed() -> None:
-            start = time.perf_counter()
+            start, began = time.perf_counter(), time.process_time()
             hide()
-            self.seconds = time.perf_counter() - start
+            self.seconds, self.processor_seconds = time.perf_counter() - start, time.process_time() - began
 
         super().run(timed, host_sha256)
 
@@ -235,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
+    load = load_average()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         found = {
@@ -246,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "epoch": [bench_epoch(work, rate, options.patients, options.repeats) for rate in (1.0, 0.0)],
             "stages": [bench_stages(size, options.repeats) for size in options.sizes],
             "memory": bench_memory(work, options.counts),
+            "load_average": [load, load_average()],
         }
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)

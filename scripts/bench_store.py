@@ -25,7 +25,7 @@ import torch
 
 from fesf.scripts.bench_pipeline import time_epochs, workflow
 from fesf.scripts.data.files import SHARED, to_json, write_atomic
-from fesf.scripts.data.provenance import provenance
+from fesf.scripts.data.provenance import load_average, provenance
 from fesf.scripts.data.store import LoadImageStored, class_names, encode_image, load_datalist
 from fesf.scripts.data.store_format import DATASET, FORMAT, IMAGES, MANIFEST, MODIFIED, VERSION, clear_cache
 
@@ -135,12 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
+    load = load_average()
     with tempfile.TemporaryDirectory() as name:
         store = make_store(Path(name) / "store", options.images)
         found = measure(store, Path(name), options.repeats)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     document = {**provenance(COMMAND), "threads": 1, "images": options.images, "repeats": options.repeats, **found}
+    document["load_average"] = [load, load_average()]
     write_atomic(out / "bench_store.json", to_json(document), SHARED)
     print(to_json(found).decode())
 

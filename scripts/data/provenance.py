@@ -32,6 +32,17 @@ def provenance(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, An
     }
 
 
+def load_average() -> float | None:
+    """Processes that ran or waited for a core, averaged over the last minute; None where the system does not say.
+
+    Benches state it before and after: more than their own one process means that others took part of the machine.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Versions of Python and distributions; "not installed" for a missing one, as fesf is in a vendored bundle."""
     found = {"python": platform.python_version()}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fesf.scripts.data import provenance as module
-from fesf.scripts.data.provenance import commit, provenance, versions
+from fesf.scripts.data.provenance import commit, load_average, provenance, versions
 
 
 @pytest.fixture
@@ -129,3 +129,10 @@ def test_a_clone_that_git_refuses_has_no_commit(clone: Path, monkeypatch: pytest
     (clone / ".git").mkdir()  # no repository: git rev-parse fails
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(clone.parent))
     assert commit() == "unknown"
+
+
+def test_load_is_the_systems_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.2345, 7.0, 8.0))
+    assert load_average() == 1.23
+    monkeypatch.delattr(os, "getloadavg")  # as on Windows
+    assert load_average() is None

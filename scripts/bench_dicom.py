@@ -1,0 +1,244 @@
+"""What DICOM costs: ``python -m fesf.scripts.bench_dicom`` writes ``docs/bench_dicom.json``.
+
+Two things. The throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and writing
+with neither the IHM nor the checks that it needs, both measured in turn. And a day's load, 2,000 full-size
+radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20 and after 200.
+
+All images are synthetic (:mod:`fesf.scripts.data.radiographs`), a few files that the cohorts name again and again, or
+come with pydicom; ``--folder`` adds DICOM files of your own. They lie in a temporary folder that is removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+
+from fesf.networks import EnhancementGenerator
+from fesf.scripts.bench_pipeline import BenchRelease, hide_ids, peak_memory, workflow
+from fesf.scripts.data.cohort import CohortError, LoadImageCohortd
+from fesf.scripts.data.files import SHARED, to_json, write_atomic
+from fesf.scripts.data.phase import PhaseCheck
+from fesf.scripts.data.provenance import PACKAGES, load_average, provenance
+from fesf.scripts.data.radiographs import CT_SIDES, SYNTAXES, make_link_cohort, make_radiographs
+from fesf.scripts.data.step_times import profile
+from fesf.scripts.data.store import encode_image
+from fesf.scripts.engines.surrogate_writer import SurrogateWriter
+from fesf.transforms import load_image
+from fesf.transforms.dicom_reader import is_dicom
+
+COMMAND = "python -m fesf.scripts.bench_dicom"
+SIZE = 224
+LEAST = 0.85
+MOST_MB = 20.0
+DAY = 2000
+EARLY = 20
+"""Images after which memory is looked at for the first time."""
+READERS = ("pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle")
+ARMS: dict[str, dict[str, Any]] = {
+    "hide": {},
+    "plain": {
+        "network_def": {"_target_": "torch.nn.Identity"},
+        "writer#_target_": "fesf.scripts.bench_dicom.PlainWriter",
+    },
+}
+
+
+class PlainWriter(SurrogateWriter):
+    """Writes what was read, with none of the checks that hiding needs."""
+
+    def __call__(self, engine: Engine) -> None:
+        """Encode and hand over the image of this iteration."""
+        batch: Any = engine.state.batch
+        image = engine.state.output[CommonKeys.PRED]["synthetic"][0]  # type: ignore[index]
+        content = encode_image(image.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
+        self.release.add(self.release.pending[int(batch["index"][0])], content, 0.0, PhaseCheck(1.0, 0.0))
+
+
+def ids_of(folder: Path, rule: str | None) -> dict[str, Any]:
+    """Ids of hide.json for a cohort of DICOM in ``folder`` whose surrogates nobody gets."""
+    own = {"release#_target_": "fesf.scripts.bench_pipeline.BenchRelease", "intensity_range": rule}
+    return hide_ids(folder, SIZE) | own
+
+
+def bench_ratio(work: Path, files: Sequence[Path], images: int, repeats: int, rule: str | None) -> dict[str, Any]:
+    """Throughput of hiding as a share of that of the same work without it, images of equal number, in turn.
+
+    Args:
+        work: folder to work in.
+        files: DICOM files.
+        images: how many a measurement reads.
+        repeats: measurements of each arm; one more warms up.
+        rule: intensity rule.
+
+    Returns:
+        The median of paired ratios of wall time with its smallest and largest, that of processor time, and
+        milliseconds an image of each arm.
+    """
+    make_link_cohort(work / "ratio", files, images, SIZE)
+    wall: dict[str, list[float]] = {name: [] for name in ARMS}
+    processor: dict[str, list[float]] = {name: [] for name in ARMS}
+    for repeat in range(repeats + 1):
+        for name in sorted(ARMS, reverse=bool(repeat % 2)):
+            run = workflow(["hide"], "hiding", "infer", ids_of(work / "ratio", rule) | ARMS[name])
+            run.run()
+            release: BenchRelease = run.parser.get_parsed_content("release")
+            if repeat:
+                wall[name].append(release.seconds)
+                processor[name].append(release.processor_seconds)
+    shutil.rmtree(work / "ratio")
+    ratios = [plain / hidden for hidden, plain in zip(wall["hide"], wall["plain"], strict=True)]
+    median = statistics.median(ratios)
+    return {
+        "images": images,
+        **{f"{name}_ms": round(1000 * statistics.median(values) / images, 2) for name, values in wall.items()},
+        "throughput_ratio": round(median, 3),
+        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+        "processor_ratio": round(statistics.median(processor["plain"]) / statistics.median(processor["hide"]), 3),
+        "at_least": LEAST,
+        "meets": median >= LEAST,
+    }
+
+
+def usable(folder: Path) -> dict[str, list[Path]]:
+    """The folder's DICOM files whose first frame hide.json takes without a window: "shrunk" and "enlarged" ones."""
+    loader = LoadImageCohortd("image", (SIZE, SIZE))
+    found: dict[str, list[Path]] = {"shrunk": [], "enlarged": []}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and is_dicom(path)):
+        try:
+            loader({"image": str(path), "frame": 0})
+            sides = load_image(path, frame=0).shape[1:3]
+        except CohortError:
+            continue
+        found["shrunk" if min(sides) >= SIZE else "enlarged"].append(path)
+    return {kind: paths for kind, paths in found.items() if paths}
+
+
+def bench_day(work: Path, syntax: str, images: int, iqem: bool) -> dict[str, Any]:
+    """A part of a day's load in a process of its own, scaled to :data:`DAY` images.
+
+    Args:
+        work: folder that holds the radiographs under the syntax's name; see :func:`make_radiographs`.
+        syntax: how they are stored.
+        images: how many are hidden.
+        iqem: with a generator and a second pass.
+    """
+    files = sorted((work / syntax).iterdir())
+    folder = work / "day"
+    make_link_cohort(folder, files, images, SIZE)
+    ids = ids_of(folder, "window")
+    if iqem:
+        torch.manual_seed(0)
+        torch.save(EnhancementGenerator(2).state_dict(), folder / "generator.pt")  # untrained, which takes as long
+        ids["generator_file"] = str(folder / "generator.pt")
+    code = f"from fesf.scripts.bench_dicom import hide_and_profile; hide_and_profile({ids!r})"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    shutil.rmtree(folder)
+    found = json.loads(printed.splitlines()[-1])
+    total, wall = found["seconds"].pop("total"), found["wall_s"]
+    early, late = found["peak_mb"]
+    return {
+        "syntax": syntax,
+        "iqem": iqem,
+        "images": images,
+        "distinct_files": len(files),
+        "mean_file_mb": round(statistics.mean(path.stat().st_size for path in files) / 1e6, 2),
+        "image_ms": round(1000 * wall / images, 1),
+        "image_processor_ms": round(1000 * total / images, 1),
+        "day_minutes": round(wall / images * DAY / 60, 1),
+        "day_processor_minutes": round(total / images * DAY / 60, 1),
+        "share": {step: round(seconds / total, 4) for step, seconds in found["seconds"].items()},
+        "peak_mb": {str(EARLY): round(early, 1), str(images): round(late, 1)},
+        "growth_mb": round(late - early, 1),
+        "at_most_mb": MOST_MB,
+        "meets": late - early <= MOST_MB,
+    }
+
+
+def hide_and_profile(ids: dict[str, Any]) -> None:
+    """Hide under a profile and print, as one line of JSON, the seconds of each step and this process's peak memory."""
+    torch.set_num_threads(1)
+    run = workflow(["hide"], "hiding", "infer", ids)
+    release: BenchRelease = run.parser.get_parsed_content("release")
+    evaluator: Engine = run.parser.get_parsed_content("evaluator")
+    peaks: list[float] = []
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED(once=EARLY), lambda: peaks.append(peak_memory()))
+    seconds: dict[str, float] = {}
+    inner: Callable[[], Any] = evaluator.run
+    release.run(lambda: seconds.update(profile(inner)), "")
+    peaks.append(peak_memory())
+    print(json.dumps({"seconds": seconds, "wall_s": release.seconds, "peak_mb": peaks}))
+
+
+def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures; see the module."""
+    import pydicom.data
+
+    for syntax in options.syntaxes:
+        make_radiographs(work / syntax, syntax)
+    small = make_radiographs(work / "ct", "uncompressed", CT_SIDES)
+    sources: dict[str, tuple[Sequence[Path], int, str | None]] = {
+        "synthetic CT slices, 512 x 512, uncompressed": (small, options.images, "window"),
+    }
+    for syntax in options.syntaxes:
+        films = sorted((work / syntax).iterdir())
+        sources[f"synthetic radiographs, {syntax}"] = (films, len(films), "window")
+    shipped = Path(pydicom.data.__file__).parent / "test_files"
+    for name, folder in (("files that pydicom brings", shipped), ("files of --folder", options.folder)):
+        for kind, files in usable(Path(folder)).items() if folder else ():
+            sources[f"{name}, {kind}"] = (files, max(len(files), options.images), None)
+    ratios = [
+        {"source": name, "files": len(files)} | bench_ratio(work, files, images, options.repeats, rule)
+        for name, (files, images, rule) in sources.items()
+    ]
+    days = [bench_day(work, syntax, options.day, iqem) for syntax in options.syntaxes for iqem in (False, True)]
+    return {"throughput": ratios, "day": days}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--out", default="docs", help="where bench_dicom.json goes (default: %(default)s)")
+    parser.add_argument("--folder", metavar="DIR", help="folder of DICOM files of your own, for the throughput")
+    parser.add_argument("--images", type=int, default=60, help="images of a throughput (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="paired repeats (default: %(default)s)")
+    parser.add_argument("--day", type=int, default=200, help="images that a day is scaled from (default: %(default)s)")
+    parser.add_argument(
+        "--syntaxes",
+        nargs="+",
+        choices=SYNTAXES,
+        default=["jpeg-2000", "jpeg-lossless"],
+        help="how the radiographs are stored (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    if options.day <= EARLY:
+        parser.error(f"--day {options.day}: give more than {EARLY}, after which memory is looked at first.")
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    command = COMMAND + (" --folder DIR" if options.folder else "")
+    head = provenance(command, PACKAGES + READERS) | {"threads": 1, "seed": 0, "repeats": options.repeats, "size": SIZE}
+    load, start = load_average(), time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        found = measure(Path(name), options)
+    head |= {"load_average": [load, load_average()], "minutes": round((time.perf_counter() - start) / 60, 1)}
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / "bench_dicom.json", to_json(head | found), SHARED)
+    print(to_json(found).decode())
+
+
+if __name__ == "__main__":
+    main()
