@@ -17,7 +17,7 @@ from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.comparison import comparison, format_table
 from fesf.scripts.data.files import make_private_folder
 from fesf.scripts.data.linkage import refuse_inside_store
-from fesf.scripts.data.plan import ABLATIONS, NETWORKS, Plan, demo_steps, main_steps, sources
+from fesf.scripts.data.plan import ABLATIONS, NETWORKS, Plan, demo_steps, main_steps, parse_value, sources
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import Runner, StepError, read_markers
 
@@ -58,7 +58,8 @@ def run(plan: Plan, install_seconds: float = 0.0) -> str:
             "hosts": str(hosts),
             "demo": plan.cohort is None,
             "image_size": list(plan.image_size),
-            "intensity_range": plan.intensity_range,
+            "intensity_range": plan.images.get("intensity_range"),
+            "pixel_spacing": plan.images.get("pixel_spacing"),
             "network": plan.network or "default",
             "kinds": ["plaintext", *(ABLATIONS if plan.iqem else ()), "surrogate", "majority"],
             "install_seconds": install_seconds,
@@ -101,7 +102,16 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
     parser.add_argument(
         "--image-size", type=int, nargs="+", default=[64], metavar="N", help="1 to 3 lengths (default: 64)"
     )
-    parser.add_argument("--intensity-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="become 0 and 1")
+    parser.add_argument(
+        "--intensity-range",
+        nargs="+",
+        type=parse_value,
+        metavar="RULE",
+        help="LOW HIGH, which become 0 and 1; window; '{\"percentiles\": [0.5, 99.5]}' (default: what files can hold)",
+    )
+    parser.add_argument(
+        "--pixel-spacing", type=float, nargs="+", metavar="MM", help="resample to it: one an axis, or 1"
+    )
     parser.add_argument("--alpha", type=float, help="half-width of the band, 0 to 0.5 (default: hide.json's)")
     parser.add_argument("--beta", type=float, help="the plaintext's share, 0 to 1 (default: hide.json's)")
     parser.add_argument("--epochs", type=int, help="(default: train.json's)")
@@ -122,6 +132,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
     size = tuple(options.image_size) * 2 if len(options.image_size) == 1 else tuple(options.image_size)
     given = [f"{name}={value}" for name in ("alpha", "beta") if (value := getattr(options, name)) is not None]
     trained = [f"epochs={options.epochs}"] if options.epochs is not None else []
+    spacing, rule = options.pixel_spacing, options.intensity_range
     try:
         plan = Plan(
             out=options.out,
@@ -129,7 +140,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
             hosts=options.hosts,
             secret_file=options.secret_file,
             image_size=size,
-            intensity_range=tuple(options.intensity_range) if options.intensity_range else None,
+            intensity_range=rule[0] if rule and len(rule) == 1 else rule,
+            pixel_spacing=spacing * len(size) if spacing and len(spacing) == 1 else spacing,
             patients=options.patients,
             seed=options.seed,
             network=options.network,

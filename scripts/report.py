@@ -25,6 +25,7 @@ from fesf.scripts.data import pictures
 from fesf.scripts.data.cohort import LoadImageCohortd, load_datalist
 from fesf.scripts.data.comparison import TITLES, comparison, format_metric, read_json, read_scores
 from fesf.scripts.data.files import make_private_folder, write_atomic
+from fesf.scripts.data.intensity import kept_rule
 from fesf.scripts.data.linkage import read_linkage, refuse_inside_store
 from fesf.scripts.data.plan import ABLATIONS
 from fesf.scripts.data.provenance import versions
@@ -73,9 +74,12 @@ class Stages:
     def __init__(self, folder: RunFolder) -> None:
         settings, release = folder.settings(), read_json(folder.hospital / "release.json")
         self.alpha = float(release["alpha"])
-        self._plain = LoadImageCohortd("image", settings["image_size"], settings["intensity_range"])
-        self.host = _array(self._plain.prepare(str(find_host(settings["hosts"], release["host_sha256"]))))
-        cohort = load_datalist(settings["cohort"], folder.hospital / "splits.csv", "test")
+        splits = folder.hospital / "splits.csv"
+        size, rule = settings["image_size"], kept_rule(settings["intensity_range"], splits)
+        self._plain = LoadImageCohortd("image", size, rule, pixel_spacing=settings.get("pixel_spacing"))
+        host = find_host(settings["hosts"], release["host_sha256"])
+        self.host = _array(LoadImageCohortd("image", size, rule, hosts=True).prepare(str(host)))
+        cohort = load_datalist(settings["cohort"], splits, "test")
         self._cohort: dict[int, dict[Any, Any]] = {item["row"]: item for item in cohort}
         self._stores = {"surrogate": _Stored(folder.store, folder.hospital)}
         if "iqem" in settings["kinds"]:

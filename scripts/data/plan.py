@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fesf.scripts.data.cohort import check_spacing
+from fesf.scripts.data.intensity import check_rule
 from fesf.scripts.data.run_folder import RunFolder, configs_folder
 from fesf.scripts.data.steps import Step
 
@@ -47,6 +52,8 @@ class Plan:
         hosts: folder of public host images; with ``cohort`` only.
         secret_file: the hospital's secret; None makes a random one (or takes the demo's).
         image_size: two or three lengths.
+        intensity_range: how intensities become [0, 1]; see :mod:`fesf.scripts.data.intensity`.
+        pixel_spacing: mm along each axis to which images are resampled; None for none.
         patients: size of the demo cohort; None for its default.
         seed: of the demo, the splits and the training.
         network: name of an overlay in ``configs/networks``; None for the small default CNN.
@@ -62,7 +69,8 @@ class Plan:
     hosts: Path | None = None
     secret_file: Path | None = None
     image_size: tuple[int, ...] = (64, 64)
-    intensity_range: tuple[float, float] | None = None
+    intensity_range: Any = None
+    pixel_spacing: tuple[float, ...] | None = None
     patients: int | None = None
     seed: int = 0
     network: str | None = None
@@ -77,6 +85,8 @@ class Plan:
             raise ValueError("cohort and hosts belong together: give both for your own images, neither for the demo.")
         if self.cohort is None and len(self.image_size) != 2:
             raise ValueError(f"image_size {list(self.image_size)}: the demo is 2D, give one length, such as 64.")
+        object.__setattr__(self, "intensity_range", check_rule(self.intensity_range))
+        object.__setattr__(self, "pixel_spacing", check_spacing(self.pixel_spacing, len(self.image_size)))
         for option in (*self.enhance_options, *self.hide_options, *self.train_options):
             if "=" not in option:
                 raise ValueError(f"option {option!r}: write name=value, such as beta=0.4.")
@@ -85,6 +95,13 @@ class Plan:
     def folder(self) -> RunFolder:
         """The run's paths."""
         return RunFolder(self.out)
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """How plaintexts are read by all who read them, as ids of the configs; what hide_options say counts, too."""
+        own = {name: getattr(self, name) for name in ("image_size", "intensity_range", "pixel_spacing")}
+        own |= {name: value for name, value in _options(self.hide_options).items() if name in own}
+        return {name: value for name, value in own.items() if value is not None}
 
     @property
     def threads(self) -> dict[str, str]:
@@ -104,12 +121,24 @@ def _bundle(identity: str, configs: Sequence[str], **overrides: object) -> tuple
     listed = shown[0] if len(shown) == 1 else "[" + ",".join(f"'{name}'" for name in shown) + "]"
     command = [sys.executable, "-m", "monai.bundle", "run", identity, "--config_file", listed]
     for name, value in overrides.items():
-        command += [f"--{name}", str(list(value)) if isinstance(value, tuple) else str(value)]
+        command += [f"--{name}", str(json.loads(json.dumps(value)) if isinstance(value, tuple | dict) else value)]
     return tuple(command), tuple(paths)
 
 
 def _options(options: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, _, value in (option.partition("=") for option in options)}
+    return {name: parse_value(value) for name, _, value in (option.partition("=") for option in options)}
+
+
+def parse_value(text: str) -> Any:
+    """What an option's text means: JSON, as in the configs, a Python literal, as on MONAI's command line, or a text.
+
+    >>> [parse_value(text) for text in ("false", "False", "[64, 64]", "{'percentiles': [1, 99]}", "window")]
+    [False, False, [64, 64], {'percentiles': [1, 99]}, 'window']
+    """
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError):
+            return read(text)
+    return text
 
 
 def demo_steps(plan: Plan) -> list[Step]:
@@ -147,12 +176,9 @@ class _Steps:
     def __init__(self, plan: Plan, num_classes: int) -> None:
         self.plan, self.folder = plan, plan.folder
         self.cohort, self.hosts, self.secret = sources(plan)
-        self.images: dict[str, Any] = {"image_size": plan.image_size}
-        if plan.intensity_range is not None:
-            self.images["intensity_range"] = plan.intensity_range
         self.network = [f"networks/{plan.network}.json"] if plan.network else []
         self.shape = {"num_classes": num_classes, "spatial_dims": len(plan.image_size)}
-        self.hiding = {**self.images, "seed": plan.seed, **_options(plan.hide_options)}
+        self.hiding = {**plan.images, "seed": plan.seed, **_options(plan.hide_options)}
         self.held_out = str(self.hiding.get("hold_out_labels", False)).lower() == "true"
         self.steps: list[Step] = []
 
@@ -191,8 +217,8 @@ class _Steps:
         return {"cohort": self.cohort, "hosts_dir": self.hosts}
 
     def _enhance(self) -> None:
-        shared = ("alpha", "beta", "host", "fractions", "previous_splits", "on_bad_row", "image_size", "seed")
-        ids = {name: value for name, value in self.hiding.items() if name in (*shared, "intensity_range")}
+        shared = ("alpha", "beta", "host", "fractions", "previous_splits", "on_bad_row", "seed", *self.plan.images)
+        ids = {name: value for name, value in self.hiding.items() if name in shared}
         ids |= {"hospital_dir": self.folder.hospital, **_options(self.plan.enhance_options)}
         self._bundle("split", "Split the patients", "splitting", ["enhance.json"], self._made, **self._source, **ids)
         title = "Train the generator (IQEM)"
@@ -237,7 +263,8 @@ class _Steps:
             data, after = {"dataset_dir": self.folder.store}, "hide"
         if kind == "plaintext":
             overlays = ["plaintext.json", *self.network]
-            data, after = {"cohort": self.cohort, "splits": self.folder.hospital / "splits.csv", **self.images}, "hide"
+            splits = self.folder.hospital / "splits.csv"
+            data, after = {"cohort": self.cohort, "splits": splits, **self.plan.images}, "hide"
         if kind == "plaintext" and self.plan.iqem:
             after = "split"
         ids = {**data, "ckpt_dir": place / "models", "output_dir": place / "eval"}

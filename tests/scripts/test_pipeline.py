@@ -8,12 +8,14 @@ import re
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fire.parser import DefaultParseValue
 from sklearn.metrics import roc_auc_score
 
 from fesf.scripts import pipeline
-from fesf.scripts.data.plan import ABLATIONS, STEPS, Plan, main_steps
+from fesf.scripts.data.plan import ABLATIONS, STEPS, Plan, main_steps, parse_value
 from fesf.scripts.data.run_folder import RunFolder, configs_folder
 from fesf.scripts.data.steps import Step, StepError
 
@@ -204,7 +206,7 @@ def test_commands_are_what_a_user_would_type(monkeypatch: pytest.MonkeyPatch) ->
 def test_ablations_stay_and_differ_in_their_stage_alone() -> None:
     steps = steps_of("--out", "run", *OWN, "--hide-option", "second_beta=0.3", "--hide-option", "hold_out_labels=true")
     full = options_of(steps["hide"])
-    assert (full["second_beta"], full["hold_out_labels"]) == ("0.3", "true")
+    assert (full["second_beta"], full["hold_out_labels"]) == ("0.3", "True")
     for arm, stage in ABLATIONS.items():
         place = f"run/hospital/ablation/{arm}"
         own = options_of(steps[f"hide_{arm}"])
@@ -285,7 +287,7 @@ def test_held_out_labels_are_judged_in_the_hospital_only() -> None:
     steps = steps_of(*OWN, "--hide-option", "hold_out_labels=true", "--no-iqem")
     assert "evaluate_surrogate" not in steps
     assert set(steps["report"].after) == {"link", "evaluate_plaintext"}
-    assert "--hold_out_labels true" in steps["hide"].text
+    assert "--hold_out_labels True" in steps["hide"].text
     full = steps_of(*OWN, "--hide-option", "hold_out_labels=true")
     assert "evaluate_surrogate" not in full
     assert set(full["report"].after) == {"link", "measure", "evaluate_plaintext", "evaluate_ihm", "evaluate_iqem"}
@@ -298,6 +300,54 @@ def test_intensity_range_and_volumes_reach_all_who_read_plaintexts() -> None:
     for arm in ("surrogate", "ihm", "iqem"):
         assert "intensity_range" not in steps[f"train_{arm}"].text
     assert "--spatial_dims 3" in steps["infer"].text
+
+
+PERCENTILES = '{"percentiles": [0.5, 99.5]}'
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--intensity-range", "window"], {"intensity_range": "window"}),
+        (["--intensity-range", PERCENTILES], {"intensity_range": {"percentiles": [0.5, 99.5]}}),
+        (["--intensity-range", PERCENTILES.replace('"', "'")], {"intensity_range": {"percentiles": [0.5, 99.5]}}),
+        (["--intensity-range", "-1000", "400"], {"intensity_range": [-1000.0, 400.0]}),
+        (["--pixel-spacing", "0.5"], {"pixel_spacing": [0.5, 0.5]}),
+        (["--pixel-spacing", "0.5", "0.7"], {"pixel_spacing": [0.5, 0.7]}),
+        (["--hide-option", "intensity_range=window"], {"intensity_range": "window"}),
+    ],
+)
+def test_all_who_read_plaintexts_read_them_alike(given: list[str], expected: dict[str, Any]) -> None:
+    steps = steps_of(*OWN, *given)
+    readers = ("split", "enhance", "hide", "hide_ihm", "hide_iqem", "measure", "train_plaintext", "evaluate_plaintext")
+    for name in readers:
+        found = {key: DefaultParseValue(options_of(steps[name])[key]) for key in expected}  # as Fire reads it
+        assert found == expected, name
+    assert not any(set(expected) & set(options_of(steps[f"train_{arm}"])) for arm in ("surrogate", "ihm", "iqem"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--intensity-range", "400", "-1000"], "give the lowest and the highest intensity"),
+        (["--intensity-range", "windows"], "intensity_range='windows'"),
+        (["--pixel-spacing", "1", "1", "1"], "pixel_spacing=[1.0, 1.0, 1.0]: give 2 positive lengths in mm"),
+    ],
+)
+def test_a_wrong_rule_is_refused_at_once(given: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        pipeline.parse([*OWN, *given])
+    assert message in capsys.readouterr().err
+
+
+def test_options_mean_what_the_configs_would_hold() -> None:
+    words = ("tensorboard=false", "class_weighting=true", "resume=null", "schedule=late", "rates=[0.1, 0.2]", "a=b=c")
+    given = [word for option in words for word in ("--train-option", option)]
+    found = {key: DefaultParseValue(value) for key, value in options_of(steps_of(*OWN, *given)["train_ihm"]).items()}
+    expected = {"tensorboard": False, "class_weighting": True, "resume": None, "schedule": "late", "rates": [0.1, 0.2]}
+    assert expected | {"a": "b=c"} == {key: found[key] for key in (*expected, "a")}
+    for text in ("False", "None", "1e-3", "(1, 2)", "{'a': [1, 2]}", "2024-1", "window", "a b"):  # as Fire reads it
+        assert parse_value(text) == DefaultParseValue(text), text
 
 
 def test_what_a_step_reads_is_in_its_key() -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from fesf.scripts import pipeline, report
+from fesf.scripts.data.cohort import CohortError
 from fesf.scripts.data.plan import STEPS, main_steps
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.report import ReportError, Stages, context, main, render, write_pictures
@@ -149,6 +150,23 @@ def test_the_pictures_are_every_stage_of_test_patients(finished: Finished, page:
         ssim = structural_similarity(shown["surrogate"] / 255, shown["plaintext"] / 255, data_range=1.0)
         assert values["patients"][number - 1]["ssim"] == pytest.approx(ssim, abs=1e-6)
     assert len([alt for alt in page.pictures if "image of patient" in alt]) == 2 * len(NAMES) * len(chosen)
+
+
+def test_plaintexts_are_shown_as_they_were_hidden(finished: Finished, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(finished[0].root, folder.root)
+    settings = json.loads((folder.root / "run.json").read_text())
+    plain, changed = Stages(folder), settings | {"intensity_range": {"percentiles": [1, 99]}}
+    (folder.root / "run.json").write_text(json.dumps(changed))
+    kept = {"percentiles": [1, 99], "range": [20, 180], "hosts": [0, 200]}  # of the files' 8-bit numbers
+    (folder.hospital / "intensity.json").write_text(json.dumps(kept))
+    found = Stages(folder)
+    for (low, high), name in (((20, 180), "plaintext"), ((0, 200), "host")):
+        before, after = plain.images(plain.rows[0])[name], found.images(found.rows[0])[name]
+        np.testing.assert_allclose(after, np.clip((before * 255 - low) / (high - low), 0, 1), atol=1e-5)
+    (folder.root / "run.json").write_text(json.dumps(settings | {"pixel_spacing": [1.0, 1.0]}))
+    with pytest.raises(CohortError, match="gives no pixel spacing"):
+        Stages(folder).images(plain.rows[0])
 
 
 def test_the_onlooker_sees_the_host(values: dict[str, Any]) -> None:
