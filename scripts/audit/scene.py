@@ -1,0 +1,88 @@
+"""What an attack is run on: what the attacker sees of some patients, beside the truth that judges it.
+
+All of it lies in the hospital: only the hospital can audit, since only it knows the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of some patients.
+
+    Args:
+        seen: what the attacker sees of each, (N, H, W) in [0, 1].
+        plain: the plaintexts, (N, H, W) in [0, 1]; for the judge, and for an attacker who is granted them.
+        labels: class indices, (N,); -1 is unknown.
+        patients: numbers of the patients, (N,).
+        studies: numbers of the studies, (N,), no two patients sharing one.
+
+    Raises:
+        ValueError: when the shapes disagree.
+    """
+
+    seen: Floats
+    plain: Floats
+    labels: Integers
+    patients: Integers
+    studies: Integers
+
+    def __post_init__(self) -> None:
+        if self.seen.ndim != 3 or self.seen.shape != self.plain.shape:
+            raise ValueError(f"seen {self.seen.shape} and plain {self.plain.shape} must both be (N, H, W), the same.")
+        for name in ("labels", "patients", "studies"):
+            found = getattr(self, name).shape
+            if found != (len(self.seen),):
+                raise ValueError(f"{name} has the shape {found}: expected ({len(self.seen)},), one for each image.")
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def take(self, index: Integers) -> Images:
+        """The images of these positions."""
+        return Images(*(getattr(self, name)[index] for name in ("seen", "plain", "labels", "patients", "studies")))
+
+    def showing(self, seen: Floats) -> Images:
+        """The same images, of which something else is seen."""
+        return replace(self, seen=seen)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One release under attack.
+
+    Args:
+        known: images whose plaintexts an attacker with true pairs holds: training patients.
+        victims: images of other patients, who are attacked: test patients.
+        host: the one image that hides, (H, W).
+        pool: the public host images, (M, H, W).
+        alpha: half-width of the band of the pass that is attacked.
+        beta: the plaintext's share in it.
+
+    Raises:
+        ValueError: when a patient is both known and a victim, or there are no victims.
+    """
+
+    known: Images
+    victims: Images
+    host: Floats
+    pool: Floats
+    alpha: float
+    beta: float
+
+    def __post_init__(self) -> None:
+        if not len(self.victims):
+            raise ValueError("The scene has no victims: an audit attacks the test patients, and this split has none.")
+        both = np.intersect1d(self.known.patients, self.victims.patients)
+        if len(both):
+            raise ValueError(
+                f"{len(both)} patients are both known to the attacker and victims: split by patients, not by images."
+            )
