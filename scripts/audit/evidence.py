@@ -83,7 +83,9 @@ def _read(
     linkage: Mapping[str, Mapping[str, str]], section: str, cohort: Cohort, store: str | Path, recipe: Recipe
 ) -> Images:
     rows = {str(row.row): row for row in cohort.rows}
-    loader = LoadImageCohortd("image", recipe.spatial_size, recipe.intensity_range, pixel_spacing=recipe.pixel_spacing)
+    loader: Any = LoadImageCohortd(
+        "image", recipe.spatial_size, recipe.intensity_range, pixel_spacing=recipe.pixel_spacing
+    )
     stored = LoadImageStored("image", store)
     suffix = SUFFIXES[load_manifest(store)["encoding"]["type"]]
     seen, plain, found = [], [], []
@@ -93,7 +95,7 @@ def _read(
         row = rows.get(link["row"])
         if row is None or row.patient != link["patient"]:
             raise CohortError(f"Row {link['row']} of the cohort is not the one of the linkage: name the cohort hidden.")
-        plain.append(loader({**cohort.item(row)})["image"].numpy()[0])
+        plain.append(loader(cohort.item(row))["image"].numpy()[0])
         seen.append(stored({"image": str(Path(store) / IMAGES / f"{image_id}{suffix}")})["image"].numpy()[0])
         found.append((link["label"], link["patient"], link["study"]))
     shape = (0, *recipe.spatial_size)
