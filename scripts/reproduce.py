@@ -2,7 +2,8 @@
 
 Sets x stages (plaintext, IHM, IHM + IQEM, full) x networks x folds or seeds. Each cell runs the bundle's configs and
 leaves a file behind that says so; a repeated command does only what is missing, and what other settings or configs
-made is done again. Tables and pictures go to ``docs``.
+made is done again. Tables and pictures go to ``docs``; those of a part of the grid only where ``--out`` says, since
+they replace what is there.
 """
 
 from __future__ import annotations
@@ -77,6 +78,17 @@ def command(words: Sequence[str]) -> str:
 PLACES = ("--metadata", "--out")
 
 
+def narrowed(options: argparse.Namespace) -> list[str]:
+    """The options by which the tables hold a part of the grid only."""
+    less = {
+        "--sets": set(options.sets) != {DEMO, *SETS},
+        "--networks": set(options.networks) != set(NETWORKS),
+        "--only": bool(options.only),
+        "--quick": options.quick,
+    }
+    return [name for name, narrows in less.items() if narrows]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -87,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--shared", default=os.environ.get("FESF_SHARED", "../shared"), help="folder that holds data/")
     parser.add_argument("--work", default="run/reproduce", help="where the runs go (default: %(default)s)")
-    parser.add_argument("--out", default="docs", help="where the tables go (default: %(default)s)")
-    parser.add_argument("--metadata", help="metadata.json whose eval_metrics the demo's figures go to")
+    parser.add_argument("--out", help="where the tables go (default: docs; to be named where the grid is not whole)")
+    parser.add_argument("--metadata", help="metadata.json whose eval_metrics the figures go to; a part adds its own")
     parser.add_argument("--sets", nargs="+", choices=[DEMO, *SETS], default=[DEMO, *SETS], help="default: all")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="default: all")
     parser.add_argument(
@@ -101,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="one run a set, two epochs: a check, not a result")
     parser.add_argument("--no-tracking", action="store_true", help="no MLflow runs (WORK/mlruns.db)")
     options = parser.parse_args(words)
+    part = narrowed(options)
+    if part and options.out is None:
+        parser.error(f"{', '.join(part)}: these tables would replace whole ones in docs: name a folder with --out.")
     work = Path(options.work)
     networks = [CNN] if options.quick and len(options.networks) == len(NETWORKS) else options.networks
     try:
@@ -116,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {line}", file=sys.stderr)
     results = collect(jobs)
     if results.sets:
-        out = Path(options.out)
+        out = Path(options.out or "docs")
         out.mkdir(parents=True, exist_ok=True)
         page = write_page(results, provenance(command(words)))
         write_atomic(out / "results.csv", write_table(results), SHARED)
@@ -127,7 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_atomic(out / "sweep.png", draw_sweep(results), SHARED)
         if options.metadata and not options.quick:
             path = Path(options.metadata)
-            metadata = json.loads(path.read_text()) | {"eval_metrics": results.eval_metrics()}
+            metadata = json.loads(path.read_text())
+            metadata["eval_metrics"] = (metadata.get("eval_metrics", {}) if part else {}) | results.eval_metrics()
             write_atomic(path, (json.dumps(metadata, indent=4) + "\n").encode(), SHARED)
         print(page.decode())
     return 1 if failed else 0

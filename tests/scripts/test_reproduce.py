@@ -255,7 +255,9 @@ def test_where_nothing_is_done_nothing_is_written(tmp_path: Path, faked: Faked) 
     assert not (tmp_path / "docs").exists()
 
 
-def test_metadata_get_the_figures_of_results_but_not_of_a_check(tmp_path: Path, faked: Faked) -> None:
+def test_metadata_get_the_figures_of_results_but_not_of_a_check(
+    tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faked()
     metadata = tmp_path / "metadata.json"
     metadata.write_text('{"version": "1", "eval_metrics": {"auc": 0.1}, "name": "x"}')
@@ -263,14 +265,51 @@ def test_metadata_get_the_figures_of_results_but_not_of_a_check(tmp_path: Path, 
     given = [*places, "--sets", DEMO, "--metadata", str(metadata)]
     assert main([*given, "--quick"]) == 0
     assert json.loads(metadata.read_text())["eval_metrics"] == {"auc": 0.1}
-    assert main(given) == 0
-    assert list(json.loads(metadata.read_text()).items()) == [
-        ("version", "1"),
-        ("eval_metrics", {"demo_auc": 1.0, "demo_balanced_accuracy": 1.0}),
-        ("name", "x"),
-    ]
+    for part, before in ((["--sets"], {"auc": 0.1}), ([], {})):  # a part adds to what is there
+        monkeypatch.setattr(reproduce, "narrowed", lambda _, part=part: part)
+        assert main(given) == 0
+        assert list(json.loads(metadata.read_text()).items()) == [
+            ("version", "1"),
+            ("eval_metrics", before | {"demo_auc": 1.0, "demo_balanced_accuracy": 1.0}),
+            ("name", "x"),
+        ]
     page = (tmp_path / "docs" / "results.md").read_text()
     assert f"`python -m fesf.scripts.reproduce --work {tmp_path}/work --no-tracking --sets demo`" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--sets", DEMO], "--sets"),
+        (["--networks", CNN, "--quick"], "--networks, --quick"),
+        (["--only", "demo/*"], "--only"),
+    ],
+)
+def test_a_part_of_the_grid_does_not_replace_the_whole_tables(
+    tmp_path: Path,
+    words: list[str],
+    named: str,
+    faked: Faked,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = faked()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    expected = f"error: {named}: these tables would replace whole ones in docs: name a folder with --out.\n"
+    assert capsys.readouterr().err.endswith(expected)
+    assert asked == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_whole_grid_goes_to_docs(tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch) -> None:
+    faked()
+    monkeypatch.chdir(tmp_path)
+    jobs = plan(tmp_path, tmp_path / "work", [DEMO], [CNN], quick=True, sweep=False)
+    monkeypatch.setattr(reproduce, "plan", lambda *_: jobs)
+    assert main(["--no-tracking", "--networks", *NETWORKS, "--sets", *SETS, DEMO]) == 0
+    assert sorted(path.name for path in (tmp_path / "docs").glob("results.*")) == ["results.csv", "results.md"]
 
 
 def test_quick_takes_the_small_network_unless_others_are_named(tmp_path: Path, faked: Faked) -> None:
@@ -296,7 +335,7 @@ def test_what_is_missing_is_named_before_anything_starts(
     tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = faked()
-    words = ["--shared", str(tmp_path), "--work", str(tmp_path / "work")]
+    words = ["--shared", str(tmp_path), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs")]
     assert main([*words, "--sets", DEMO, "mri_cheng430"]) == 1
     assert "point --shared at the folder that holds data/mri_cheng430." in capsys.readouterr().err
 
