@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
     limits, results = held.get("limits"), held.get("results")
     if not isinstance(limits, dict) or not limits or not isinstance(results, dict):
         raise ValueError(f"{AUDIT} states no limits, or no results: run the audit again.")
+    check_limits(limits)
     for name, limit in limits.items():
         _within(name, limit, results.get(name))
     return {"sha256": sha256(content).hexdigest(), "limits": limits, "results": {n: results[n] for n in limits}}
@@ -58,10 +60,23 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _within(name: str, limit: Any, result: Any) -> None:
-    bounds = limit if isinstance(limit, dict) else {}
-    if not bounds or not set(bounds) <= set(BOUNDS) or not all(_number(bound) for bound in bounds.values()):
-        raise ValueError(f"{AUDIT}: the limit of {name} is {limit!r}: give at_most or at_least and a number.")
+def check_limits(limits: Mapping[str, Any], file: str = AUDIT) -> None:
+    """Check that every limit is ``{"at_most": number}``, ``{"at_least": number}`` or both.
+
+    Args:
+        limits: by the name of the result.
+        file: name of the file that holds them, for the message.
+
+    Raises:
+        ValueError: naming the limit.
+    """
+    for name, limit in limits.items():
+        bounds = limit if isinstance(limit, dict) else {}
+        if not bounds or not set(bounds) <= set(BOUNDS) or not all(_number(bound) for bound in bounds.values()):
+            raise ValueError(f"{file}: the limit of {name} is {limit!r}: give at_most or at_least and a number.")
+
+
+def _within(name: str, bounds: Mapping[str, float], result: Any) -> None:
     if not _number(result):
         raise ValueError(f"{AUDIT}: {name} has a limit and the result {result!r}: a limit needs a number.")
     if result > bounds.get("at_most", math.inf) or result < bounds.get("at_least", -math.inf):

@@ -1,0 +1,21 @@
+"""Which attacks an audit runs."""
+
+from __future__ import annotations
+
+from fesf.scripts.audit.amplitude import AmplitudeRecovery
+from fesf.scripts.audit.attack import Attack
+from fesf.scripts.audit.nearest import NearestNeighbour
+from fesf.scripts.audit.onlooker import Onlooker
+from fesf.scripts.audit.ridge import RidgeInversion
+from fesf.scripts.audit.same_image import SameImage
+
+QUICK: dict[str, Attack] = {
+    "onlooker": Onlooker(),
+    "same_image": SameImage(),
+    "amplitude_recovery": AmplitudeRecovery(),
+    "ridge_inversion_pixels": RidgeInversion(features="pixels"),
+    "ridge_inversion_log_amplitude": RidgeInversion(features="log amplitude"),
+    "nearest_neighbour_gallery": NearestNeighbour(gallery="plaintext"),
+    "nearest_neighbour_store": NearestNeighbour(gallery="store"),
+}
+"""Minutes on two cores for the demo; names are those that limits.json may limit."""
