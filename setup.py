@@ -15,6 +15,6 @@ setup(
         "fesf.bundle": ["configs/**/*", "docs/**/*", "LICENSE"],
         "fesf.transforms": ["py.typed"],
         "fesf.networks": ["py.typed"],
-        "fesf.scripts": ["py.typed", "templates/*"],
+        "fesf.scripts": ["py.typed", "templates/*", "data/*.csv"],
     },
 )

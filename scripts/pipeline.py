@@ -60,6 +60,7 @@ def run(plan: Plan, install_seconds: float = 0.0) -> str:
             "image_size": list(plan.image_size),
             "intensity_range": plan.images.get("intensity_range"),
             "pixel_spacing": plan.images.get("pixel_spacing"),
+            "mask_text": plan.images.get("mask_text", False),
             "network": plan.network or "default",
             "kinds": ["plaintext", *(ABLATIONS if plan.iqem else ()), "surrogate", "majority"],
             "install_seconds": install_seconds,
@@ -112,6 +113,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
     parser.add_argument(
         "--pixel-spacing", type=float, nargs="+", metavar="MM", help="resample to it: one an axis, or 1"
     )
+    parser.add_argument(
+        "--mask-text", action="store_true", default=None, help="find text in the images and cover it (extra text)"
+    )
     parser.add_argument("--alpha", type=float, help="half-width of the band, 0 to 0.5 (default: hide.json's)")
     parser.add_argument("--beta", type=float, help="the plaintext's share, 0 to 1 (default: hide.json's)")
     parser.add_argument("--epochs", type=int, help="(default: train.json's)")
@@ -142,6 +146,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, float]:
             image_size=size,
             intensity_range=rule[0] if rule and len(rule) == 1 else rule,
             pixel_spacing=spacing * len(size) if spacing and len(spacing) == 1 else spacing,
+            mask_text=options.mask_text,
             patients=options.patients,
             seed=options.seed,
             network=options.network,

@@ -76,7 +76,8 @@ class Stages:
         self.alpha = float(release["alpha"])
         splits = folder.hospital / "splits.csv"
         size, rule = settings["image_size"], kept_rule(settings["intensity_range"], splits)
-        self._plain = LoadImageCohortd("image", size, rule, pixel_spacing=settings.get("pixel_spacing"))
+        read = {name: settings[name] for name in ("pixel_spacing", "mask_text") if name in settings}
+        self._plain = LoadImageCohortd("image", size, rule, **read)
         host = find_host(settings["hosts"], release["host_sha256"])
         self.host = _array(LoadImageCohortd("image", size, rule, hosts=True).prepare(str(host)))
         cohort = load_datalist(settings["cohort"], splits, "test")

@@ -17,6 +17,7 @@ from fesf.transforms.dictionary import (
 )
 from fesf.transforms.functional import PreparedHost, enhance, hide, low_frequency_mask, prepare_host
 from fesf.transforms.loading import ToUnitGrey, ToUnitGreyD, ToUnitGreyd, ToUnitGreyDict, load_image, to_unit_grey
+from fesf.transforms.text import MaskText, MaskTextD, MaskTextd, MaskTextDict, TextDetector
 
 __all__ = [
     "EnhanceImage",
@@ -27,6 +28,10 @@ __all__ = [
     "HideImageD",
     "HideImageDict",
     "HideImaged",
+    "MaskText",
+    "MaskTextD",
+    "MaskTextDict",
+    "MaskTextd",
     "PreparedHost",
     "RandHideImage",
     "RandHideImageD",
@@ -36,6 +41,7 @@ __all__ = [
     "SurrogateImageD",
     "SurrogateImageDict",
     "SurrogateImaged",
+    "TextDetector",
     "ToUnitGrey",
     "ToUnitGreyD",
     "ToUnitGreyDict",

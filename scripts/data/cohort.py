@@ -15,18 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Orientation, Resize, ResizeWithPadOrCrop
 from torch.utils.data import Dataset
 
+from fesf.scripts.data.flags import flag
 from fesf.scripts.data.intensity import WINDOW, check_rule, limits
+from fesf.scripts.data.spacing import check_spacing, spacing
 from fesf.scripts.data.splits import read_splits
 from fesf.scripts.data.store import SECTIONS
 from fesf.transforms import load_image
 from fesf.transforms.dicom import DicomError
+from fesf.transforms.text import MaskText, TextDetector
 
 REQUIRED = ("image", "label", "patient")
 OPTIONAL = ("study", "series", "frame", "split")
@@ -205,6 +207,7 @@ class LoadImageCohortd(MapTransform):
         pixel_spacing: mm along each axis; the image is resampled to it, then cropped or padded with 0 about its centre
             to ``spatial_size``. None resizes it to ``spatial_size`` whatever its spacing.
         hosts: scale by the host pool's percentiles, not the cohort's, where the rule is percentiles.
+        mask_text: find text and cover it with black at full size (:class:`fesf.transforms.text.MaskText`).
         allow_missing_keys: do not raise when a key is missing.
 
     Returns of a call:
@@ -222,11 +225,13 @@ class LoadImageCohortd(MapTransform):
         allow_missing_keys: bool = False,
         pixel_spacing: Sequence[float] | None = None,
         hosts: bool = False,
+        mask_text: bool | str = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spatial_size = tuple(int(length) for length in spatial_size)
         self.intensity_range = check_rule(intensity_range)
         self.pixel_spacing = check_spacing(pixel_spacing, len(self.spatial_size))
+        self.mask_text = MaskText(TextDetector()) if flag("mask_text", mask_text) else None
         self._limits = limits(self.intensity_range, "hosts" if hosts else "range")
         self.resize = Resize(self.spatial_size, mode="area")
         self.orient = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
@@ -267,6 +272,8 @@ class LoadImageCohortd(MapTransform):
                 f"its image has {image.ndim - 1} axes, image_size {list(self.spatial_size)} has"
                 f" {len(self.spatial_size)}. Give image_size as many lengths, or name a frame."
             )
+        if self.mask_text is not None:
+            image = self.mask_text(image)
         if image.ndim == 4:
             image = self.orient(image)
         if self.pixel_spacing is not None:
@@ -295,25 +302,6 @@ class LoadImageCohortd(MapTransform):
                 f"its intensities span [{low:g}, {high:g}], outside [0, 1]: give intensity_range, e.g. '[0, 4095]'."
             )
         return MetaTensor(grey, affine=image.affine)
-
-
-def check_spacing(value: Any, axes: int) -> tuple[float, ...] | None:
-    """Return a pixel spacing as positive floats, one for each axis; None stays.
-
-    Raises:
-        ValueError: naming the value.
-    """
-    if value is None:
-        return None
-    numbers = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == axes
-    if not numbers or not all(isinstance(n, int | float) and 0 < n < float("inf") for n in value):
-        raise ValueError(f"pixel_spacing={value!r}: give {axes} positive lengths in mm, as many as image_size has.")
-    return tuple(float(n) for n in value)
-
-
-def spacing(image: MetaTensor) -> tuple[float, ...]:
-    """Voxel size in mm along the spatial axes of an image (C, *spatial)."""
-    return tuple(float(size) for size in np.linalg.norm(np.asarray(image.affine)[:3, : image.ndim - 1], axis=0))
 
 
 class CohortDataset(Dataset):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.data.cohort import check_spacing
 from fesf.scripts.data.intensity import check_rule
 from fesf.scripts.data.run_folder import RunFolder, configs_folder
+from fesf.scripts.data.spacing import check_spacing
 from fesf.scripts.data.steps import Step
 
 STEPS = (
@@ -54,6 +54,7 @@ class Plan:
         image_size: two or three lengths.
         intensity_range: how intensities become [0, 1]; see :mod:`fesf.scripts.data.intensity`.
         pixel_spacing: mm along each axis to which images are resampled; None for none.
+        mask_text: look for text in the cohort's images and cover it; None for the configs' default.
         patients: size of the demo cohort; None for its default.
         seed: of the demo, the splits and the training.
         network: name of an overlay in ``configs/networks``; None for the small default CNN.
@@ -71,6 +72,7 @@ class Plan:
     image_size: tuple[int, ...] = (64, 64)
     intensity_range: Any = None
     pixel_spacing: tuple[float, ...] | None = None
+    mask_text: bool | None = None
     patients: int | None = None
     seed: int = 0
     network: str | None = None
@@ -99,7 +101,7 @@ class Plan:
     @property
     def images(self) -> dict[str, Any]:
         """How plaintexts are read by all who read them, as ids of the configs; what hide_options say counts, too."""
-        own = {name: getattr(self, name) for name in ("image_size", "intensity_range", "pixel_spacing")}
+        own = {name: getattr(self, name) for name in ("image_size", "intensity_range", "pixel_spacing", "mask_text")}
         own |= {name: value for name, value in _options(self.hide_options).items() if name in own}
         return {name: value for name, value in own.items() if value is not None}
 

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fesf.networks.surrogate import check_stage
-from fesf.scripts.data.cohort import check_spacing
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.intensity import check_rule
 from fesf.scripts.data.provenance import versions
+from fesf.scripts.data.spacing import check_spacing
 from fesf.transforms.checks import check_alpha, check_beta
 
+SOFTWARE = ("fesf", "monai", "torch", "numpy", "pillow", "nibabel", "pydicom", "pylibjpeg", "itk")
 BIT_DEPTHS = (8, 16)
 BAD_ROW_RULES = ("stop", "quarantine")
 
@@ -35,6 +36,7 @@ class Recipe:
         intensity_range: how intensities become [0, 1]; see :mod:`fesf.scripts.data.intensity`.
         pixel_spacing: mm along each axis of ``image_size``, to which images are resampled before they are cropped or
             padded to ``image_size``; None resizes them to it.
+        mask_text: whether text is looked for in the cohort's images and covered with black before hiding.
         bit_depth: 8 or 16 bits a pixel in the store's files.
         fractions: shares of the patients for training, validation and test.
         disclose_patients: whether the store says which images belong to one (pseudonymous) patient.
@@ -56,6 +58,7 @@ class Recipe:
     image_size: Sequence[int] = (64, 64)
     intensity_range: Any = None
     pixel_spacing: Sequence[float] | None = None
+    mask_text: bool = False
     bit_depth: int = 8
     fractions: Sequence[float] = (0.7, 0.1, 0.2)
     disclose_patients: bool = False
@@ -82,7 +85,7 @@ class Recipe:
         object.__setattr__(self, "pixel_spacing", check_spacing(self.pixel_spacing, len(self.image_size)))
         _choice("bit_depth", self.bit_depth, BIT_DEPTHS)
         _choice("on_bad_row", self.on_bad_row, BAD_ROW_RULES)
-        for name in ("disclose_patients", "hold_out_labels"):
+        for name in ("disclose_patients", "hold_out_labels", "mask_text"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if type(self.seed) is not int or self.seed < 0:
             raise ValueError(f"seed={self.seed!r}: give a whole number, 0 or more.")
@@ -140,9 +143,7 @@ class Recipe:
             "encoding": self.encoding,
             "host_sha256": host_sha256,
             "secret": secret,
-            "software": versions(
-                ("fesf", "monai", "torch", "numpy", "pillow", "nibabel", "pydicom", "pylibjpeg", "itk")
-            ),
+            "software": versions((*SOFTWARE, *(("rapidocr-onnxruntime",) if self.mask_text else ()))),
             **outcome,
         }
 

@@ -140,7 +140,8 @@ def test_the_hospitals_configs_parse_equal() -> None:
             first, second = ({key: value.shape for key, value in each.state_dict().items()} for each in (first, second))
         if name == "preprocessing":
             first, second = (
-                (each.keys, each.spatial_size, each.intensity_range, each.pixel_spacing) for each in (first, second)
+                (each.keys, each.spatial_size, each.intensity_range, each.pixel_spacing, each.mask_text)
+                for each in (first, second)
             )
         assert first == second, name
     common = [parser.get_parsed_content("recipe") for parser in parsers]

@@ -314,6 +314,7 @@ PERCENTILES = '{"percentiles": [0.5, 99.5]}'
         (["--intensity-range", "-1000", "400"], {"intensity_range": [-1000.0, 400.0]}),
         (["--pixel-spacing", "0.5"], {"pixel_spacing": [0.5, 0.5]}),
         (["--pixel-spacing", "0.5", "0.7"], {"pixel_spacing": [0.5, 0.7]}),
+        (["--mask-text"], {"mask_text": True}),
         (["--hide-option", "intensity_range=window"], {"intensity_range": "window"}),
     ],
 )

@@ -12,6 +12,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from fesf.scripts.data import cohort as module
 from fesf.scripts.data.cohort import CohortDataset, CohortError, CohortRow, LoadImageCohortd, read_cohort
@@ -189,6 +191,37 @@ def test_pixel_spacing_resamples_then_crops_or_pads(tmp_path: Path) -> None:
     for bad in ((1.0,), (0, 1), "ab", 3):
         with pytest.raises(ValueError, match=r"pixel_spacing=.*give 2 positive lengths in mm"):
             LoadImageCohortd("image", (8, 8), pixel_spacing=bad)
+
+
+class LeftUpper:
+    """Finds text in the left upper corner of a picture, 20 columns by 4 rows."""
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        return np.array([[0, 0, 20, 4]])
+
+
+def test_text_is_covered_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TextDetector", LeftUpper)
+    values = np.random.default_rng(0).integers(100, 200, (40, 60)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    values[:6, :22] = 0  # two pixels of margin
+    Image.fromarray(values).save(tmp_path / "b.png")
+    masked = load(tmp_path / "a.png", (30, 20), mask_text="true")
+    assert torch.equal(masked, load(tmp_path / "b.png", (30, 20)))
+    assert not torch.equal(masked, load(tmp_path / "a.png", (30, 20)))
+    with pytest.raises(ValueError, match="mask_text='maybe': choose true or false"):
+        LoadImageCohortd("image", (8, 8), mask_text="maybe")
+
+
+def test_declared_regions_alone_are_read(tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(1, 255, (8, 8)).astype(np.uint8)
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 2, 3
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 6, 7
+    make_dicom(tmp_path / "a", stored, SequenceOfUltrasoundRegions=Sequence([region]))
+    expected = np.zeros((8, 8))
+    expected[3:8, 2:7] = stored[3:8, 2:7] / 255
+    np.testing.assert_allclose(load(tmp_path / "a", (8, 8))[0].numpy().T, expected, atol=1e-6)
 
 
 def test_dicom_by_its_window(tmp_path: Path) -> None:

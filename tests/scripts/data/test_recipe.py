@@ -66,6 +66,11 @@ def test_document_holds_the_choices_and_no_secret() -> None:
     assert Recipe("r1").document("", "demo", {})["intensity_rule"]["scale"] == "dtype maximum"
     window = Recipe("r1", intensity_range="window", pixel_spacing=[1, 0.5]).document("", "demo", {})
     assert (window["intensity_rule"]["scale"], window["pixel_spacing"]) == ("window", (1.0, 0.5))
+    assert window["mask_text"] is False
+    assert "rapidocr-onnxruntime" not in window["software"]
+    masked = Recipe("r1", mask_text="true").document("", "demo", {})
+    assert masked["mask_text"] is True
+    assert "rapidocr-onnxruntime" in masked["software"]
 
 
 @pytest.mark.parametrize(
