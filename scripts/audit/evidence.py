@@ -84,7 +84,11 @@ def _read(
 ) -> Images:
     rows = {str(row.row): row for row in cohort.rows}
     loader: Any = LoadImageCohortd(
-        "image", recipe.spatial_size, recipe.intensity_range, pixel_spacing=recipe.pixel_spacing
+        "image",
+        recipe.spatial_size,
+        recipe.intensity_range,
+        pixel_spacing=recipe.pixel_spacing,
+        mask_text=recipe.mask_text,
     )
     stored = LoadImageStored("image", store)
     suffix = SUFFIXES[load_manifest(store)["encoding"]["type"]]
