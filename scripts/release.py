@@ -16,6 +16,8 @@ from typing import Any
 
 from fesf.scripts.data.archive import write_archive
 from fesf.scripts.data.audit import AUDIT, check_audit
+from fesf.scripts.data.declared import KEY, decision_of, declare_identity_removed
+from fesf.scripts.data.dicom_elements import DECISIONS
 from fesf.scripts.data.files import SHARED, write_atomic
 from fesf.scripts.data.linkage import refuse_inside_store
 from fesf.scripts.data.release_entry import manifest_sha256, release_entry
@@ -47,6 +49,8 @@ class Order:
         archive: tar file to write; None for none.
         log: the release log; None for the one in ``hospital``.
         secret_file: the hospital's secret: checks the commitment, reads an encrypted linkage.
+        identity_removed: the approver's decision that DICOM's ``PatientIdentityRemoved`` is "YES": folder to which the
+            store is written anew with it, and which is released. None leaves it at "NO".
     """
 
     store: Path
@@ -58,16 +62,17 @@ class Order:
     archive: Path | None = None
     log: Path | None = None
     secret_file: Path | None = None
+    identity_removed: Path | None = None
 
 
-def release(order: Order) -> str:
+def release(order: Order) -> tuple[str, Path]:
     """Verify, log and sign.
 
     Args:
         order: see :class:`Order`.
 
     Returns:
-        Digest of the log's new line: note it elsewhere.
+        Digest of the log's new line (note it elsewhere), and the store that was released.
 
     Raises:
         UnsoundStoreError: with the problems.
@@ -82,19 +87,43 @@ def release(order: Order) -> str:
     problems: list[Problem] = verify_store(order.store)
     if not problems:
         problems, _ = verify_hospital(order.store, order.hospital, order.secret_file)
-    if problems:
-        raise UnsoundStoreError(f"The store is not released:\n{listing(problems)}")
-    signature = key.sign((order.store / MANIFEST).read_bytes())
-    place = order.store / SIGNATURE
+    _refuse(problems)
+    audited = manifest_sha256(order.store)
+    audit = _audit(order, audited)
+    read_log(log)  # a broken log refuses before anything is written
+    store = _decided(order)
+    signature = key.sign((store / MANIFEST).read_bytes())
+    place = store / SIGNATURE
     if place.is_file() and place.read_bytes() != signature:
         raise ValueError(f"The store is signed with another key: use that one, or delete {SIGNATURE} to sign anew.")
-    entry = release_entry(order.store, order.hospital, log, order.secret_file)
-    entry |= {"audit": _audit(order, entry["store"]), "key": fingerprint(key.public_key())}
-    read_log(log)  # a broken log refuses before anything is written
-    digest = write_archive(order.store, order.archive, signature) if order.archive else None
+    entry = release_entry(store, order.hospital, log, order.secret_file)
+    entry |= {"audit": audit, "key": fingerprint(key.public_key())}
+    if (decision := decision_of(store)) is not None:
+        entry |= {KEY: decision, "audited_store": audited}
+    digest = write_archive(store, order.archive, signature) if order.archive else None
     head = append(log, entry | {"approver": order.approver, "to": order.recipient, "archive": digest})
-    _place(order.store, signature)
-    return head
+    _place(store, signature)
+    return head, store
+
+
+def _decided(order: Order) -> Path:
+    """The store to release: the one that was given, or that written anew with the approver's decision."""
+    if order.identity_removed is None:
+        if decision_of(order.store) == DECISIONS[1]:
+            raise ValueError(
+                "The store says PatientIdentityRemoved YES: release the audited one, with --identity-removed and this."
+            )
+        return order.store
+    if order.without_audit is not None:
+        raise ValueError("--identity-removed needs an audit: it cannot be decided with --without-audit.")
+    store = declare_identity_removed(order.store, order.identity_removed)
+    _refuse(verify_store(store))
+    return store
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise UnsoundStoreError(f"The store is not released:\n{listing(problems)}")
 
 
 def _check_text(name: str, text: str | None) -> None:
@@ -132,17 +161,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--archive", type=Path, metavar="TAR", help="also write the store as a tar file")
     parser.add_argument("--log", type=Path, metavar="FILE", help=f"the release log (default: DIR/{LOG})")
     parser.add_argument("--secret-file", type=Path, metavar="FILE", help="also check the commitment to the recipe")
+    parser.add_argument(
+        "--identity-removed", type=Path, metavar="NEW_STORE",
+        help="the approver decides, after the audit, that DICOM's PatientIdentityRemoved is YES: writes the store anew",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     order = Order(
         given.store, given.hospital, given.approver, given.to, given.key_file, given.without_audit, given.archive,
-        given.log, given.secret_file,
+        given.log, given.secret_file, given.identity_removed,
     )  # fmt: skip
     try:
-        head = release(order)
+        head, store = release(order)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, UnsoundStoreError) else 2
-    print(f"Released store {manifest_sha256(order.store)[:12]} to {order.recipient}; signed in {SIGNATURE}.")
+    print(f"Released store {manifest_sha256(store)[:12]} to {order.recipient}; signed in {SIGNATURE}.")
     print(f"Head of the release log: {head} (note it outside the hospital folder: it shows if the log is cut)")
     return 0
 

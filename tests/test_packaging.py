@@ -123,9 +123,14 @@ def test_transforms_never_import_networks_and_the_analysts_side_no_hospital_code
     for path in (ROOT / "transforms").rglob("*.py"):
         assert not any(name.startswith("fesf.networks") for _, name in imported(ast.parse(path.read_text()))), path
     names = {name for _, name in imported(ast.parse((ROOT / "scripts/data/store.py").read_text()))}
-    assert {name for name in names if name.startswith("fesf.")} == {"fesf.scripts.data.store_format"}
-    names = {name for _, name in imported(ast.parse((ROOT / "scripts/data/store_format.py").read_text()))}
-    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+    formats = {"fesf.scripts.data.dicom_image", "fesf.scripts.data.store_format"}
+    assert {name for name in names if name.startswith("fesf.")} == formats
+    names = {name for _, name in imported(ast.parse((ROOT / "scripts/data/dicom_image.py").read_text()))}
+    elements = {"fesf.scripts.data.dicom_elements", "fesf.scripts.data.store_format", "fesf.transforms.dicom_reader"}
+    assert {name for name in names if name.startswith("fesf.")} == elements
+    for module in ("store_format", "dicom_elements"):
+        names = {name for _, name in imported(ast.parse((ROOT / f"scripts/data/{module}.py").read_text()))}
+        assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names, module
 
 
 def strings(value: Any) -> Iterator[str]:

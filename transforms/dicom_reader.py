@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from struct import unpack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ def is_bare_dataset(start: bytes) -> bool:
     return False
 
 
-def read_header(path: Path_, pixels: bool = False) -> Dataset:
+def read_header(path: Path_ | BinaryIO, pixels: bool = False) -> Dataset:
     """Read a DICOM file's data set, without its pixel data unless asked.
 
     Raises:
@@ -194,7 +194,7 @@ def to_image(
 
 @quiet()
 def read_dicom(
-    path: Path_,
+    path: Path_ | BinaryIO,
     scale: bool = True,
     window: bool = False,
     frame: int | None = None,
@@ -204,7 +204,7 @@ def read_dicom(
     """Read one DICOM file.
 
     Args:
-        path: the file.
+        path: the file, or its bytes as a stream.
         scale: see :func:`to_image`; values by the window are in [0, 1] in any case.
         window: use the file's own VOI lookup table or first window.
         frame: read one frame alone, from 0; None for all.

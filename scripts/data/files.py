@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fesf.scripts.data.store_format import MODIFIED
+
 PRIVATE = 0o600
 SHARED = 0o644
 
@@ -92,6 +94,16 @@ def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
+
+
+def even_out(folder: str | Path) -> None:
+    """Give every file and folder the same time and the permissions of something that is handed over."""
+    for place, _, names in os.walk(folder, topdown=False):  # names, not a path object for each of many images
+        for name in names:
+            os.chmod(os.path.join(place, name), SHARED)
+            os.utime(os.path.join(place, name), (MODIFIED, MODIFIED))
+        os.chmod(place, 0o755)
+        os.utime(place, (MODIFIED, MODIFIED))
 
 
 def make_private_folder(path: str | Path) -> Path:

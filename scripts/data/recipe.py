@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fesf.networks.surrogate import check_stage
+from fesf.scripts.data.dicom_elements import DECISIONS
+from fesf.scripts.data.dicom_image import require
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.intensity import check_rule
 from fesf.scripts.data.provenance import versions
@@ -17,6 +19,7 @@ from fesf.transforms.checks import check_alpha, check_beta
 
 SOFTWARE = ("fesf", "monai", "torch", "numpy", "pillow", "nibabel", "pydicom", "pylibjpeg", "itk")
 BIT_DEPTHS = (8, 16)
+OUTPUTS = ("png", "nifti", "dicom")
 BAD_ROW_RULES = ("stop", "quarantine")
 
 
@@ -37,6 +40,8 @@ class Recipe:
         pixel_spacing: mm along each axis of ``image_size``, to which images are resampled before they are cropped or
             padded to ``image_size``; None resizes them to it.
         mask_text: whether text is looked for in the cohort's images and covered with black before hiding.
+        output: "png", "nifti" or "dicom": what the store's files are; None for PNG in 2D and NIfTI in 3D. PNG and DICOM
+            take two lengths of ``image_size`` only.
         bit_depth: 8 or 16 bits a pixel in the store's files.
         fractions: shares of the patients for training, validation and test.
         disclose_patients: whether the store says which images belong to one (pseudonymous) patient.
@@ -59,6 +64,7 @@ class Recipe:
     intensity_range: Any = None
     pixel_spacing: Sequence[float] | None = None
     mask_text: bool = False
+    output: str | None = None
     bit_depth: int = 8
     fractions: Sequence[float] = (0.7, 0.1, 0.2)
     disclose_patients: bool = False
@@ -83,6 +89,7 @@ class Recipe:
             )
         object.__setattr__(self, "intensity_range", check_rule(self.intensity_range))
         object.__setattr__(self, "pixel_spacing", check_spacing(self.pixel_spacing, len(self.image_size)))
+        self._check_output()
         _choice("bit_depth", self.bit_depth, BIT_DEPTHS)
         _choice("on_bad_row", self.on_bad_row, BAD_ROW_RULES)
         for name in ("disclose_patients", "hold_out_labels", "mask_text"):
@@ -101,6 +108,16 @@ class Recipe:
                 f"fractions={shares!r}: give three positive shares that sum to 1, such as [0.7, 0.1, 0.2]."
             )
         object.__setattr__(self, "fractions", tuple(float(share) for share in shares))
+
+    def _check_output(self) -> None:
+        """What the files are follows from the size where nothing is said; DICOM needs its extra."""
+        if self.output is None:
+            object.__setattr__(self, "output", "png" if len(self.image_size) == 2 else "nifti")
+        _choice("output", self.output, OUTPUTS)
+        if len(self.image_size) != 2 and self.output != "nifti":
+            raise ValueError(f"output={self.output!r} takes two lengths of image_size: write volumes as 'nifti'.")
+        if self.output == "dicom":
+            require("highdicom")
 
     def _check_second_pass(self) -> None:
         """The second pass has its alpha and beta, other stages have none; a generator not used is not recorded."""
@@ -123,8 +140,17 @@ class Recipe:
 
     @property
     def encoding(self) -> dict[str, Any]:
-        """How the store's files hold an image: PNG for 2D, NIfTI for 3D."""
-        return {"type": "png" if len(self.image_size) == 2 else "nifti", "bits": self.bit_depth}
+        """How the store's files hold an image, as the manifest says it.
+
+        DICOM's ``PatientIdentityRemoved`` is "NO": only a release officer decides otherwise, after the audit.
+        """
+        decision = {"patient_identity_removed": DECISIONS[0]} if self.output == "dicom" else {}
+        return {"type": self.output, "bits": self.bit_depth} | decision
+
+    def _extras(self) -> tuple[str, ...]:
+        """Distributions that took part in this release and do not in others."""
+        dicom = ("highdicom",) if self.output == "dicom" else ()
+        return (*dicom, "rapidocr-onnxruntime") if self.mask_text else dicom
 
     def document(self, host_sha256: str, secret: str, outcome: Mapping[str, Any]) -> dict[str, Any]:
         """The content of ``release.json``.
@@ -136,14 +162,14 @@ class Recipe:
         """
         rule = self.intensity_range
         scale = "dtype maximum" if rule is None else list(rule) if isinstance(rule, tuple) else rule
-        chosen = {name: value for name, value in asdict(self).items() if name != "intensity_range"}
+        chosen = {name: value for name, value in asdict(self).items() if name not in ("intensity_range", "output")}
         return {
             **chosen,
             "intensity_rule": {"scale": scale, "colour": "ITU-R BT.601 luma", "resize": "area", "clip": [0, 1]},
             "encoding": self.encoding,
             "host_sha256": host_sha256,
             "secret": secret,
-            "software": versions((*SOFTWARE, *(("rapidocr-onnxruntime",) if self.mask_text else ()))),
+            "software": versions((*SOFTWARE, *self._extras())),
             **outcome,
         }
 

@@ -15,7 +15,7 @@ import numpy as np
 from fesf.scripts.data.cohort import CohortError, CohortRow, read_cohort
 from fesf.scripts.data.dry_run import DRY_RUN_IMAGES, report_dry_run
 from fesf.scripts.data.encrypted_table import encrypt
-from fesf.scripts.data.files import SHARED, flush_folder, make_private_folder, to_csv, to_json, write_atomic
+from fesf.scripts.data.files import SHARED, even_out, flush_folder, make_private_folder, to_csv, to_json, write_atomic
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.folders import JOURNAL, LINKAGE, QUARANTINE, RELEASE, ReleaseFolders
 from fesf.scripts.data.journal import Journal, Written
@@ -33,7 +33,6 @@ from fesf.scripts.data.store_format import (
     FORMAT,
     IMAGES,
     MANIFEST,
-    MODIFIED,
     SECTIONS,
     SUFFIXES,
     VERSION,
@@ -257,7 +256,7 @@ class Release:
         }
         content = to_json(manifest)
         write_atomic(partial / MANIFEST, content, SHARED)
-        _even_out(partial)
+        even_out(partial)
         if self.withdrawn and self.release_log is not None:
             gone = tombstone(self.withdrawn, self._secret, self.recipe.release_id)
             gone |= {"release_id": self.recipe.release_id, "store": sha256(content).hexdigest()}
@@ -325,13 +324,3 @@ class Release:
 
 def _of_row(row: CohortRow) -> dict[str, str]:
     return {"patient": row.patient, "study": row.study, "label": row.label}
-
-
-def _even_out(folder: Path) -> None:
-    """Give every file and folder the same time and the permissions of something that is handed over."""
-    for place, _, names in os.walk(folder, topdown=False):  # names, not a path object for each of many images
-        for name in names:
-            os.chmod(os.path.join(place, name), SHARED)
-            os.utime(os.path.join(place, name), (MODIFIED, MODIFIED))
-        os.chmod(place, 0o755)
-        os.utime(place, (MODIFIED, MODIFIED))

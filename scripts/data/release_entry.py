@@ -124,6 +124,7 @@ def describe(log: Log) -> str:
                 f"{start} of {entry['release_id']}, store {entry['store'][:12]}, {entry['images']} images of"
                 f" {entry['patients']} patients, to {entry['to']}, approved by {entry['approver']}"
                 + (f", without audit: {audit}" if audit else ", audit within its limits")
+                + (", decided PatientIdentityRemoved YES" if entry.get("patient_identity_removed") == "YES" else "")
             )
         elif entry.get("event") == MODEL:
             lines.append(f"{start} {entry['model'][:12]} trained on store {entry['store'][:12]}")

@@ -23,6 +23,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from PIL import Image
 
+from fesf.scripts.data.dicom_image import decode_dicom, encode_dicom, require
 from fesf.scripts.data.store_format import (
     BESIDE,
     DATASET,
@@ -137,17 +138,23 @@ def class_weights(data: Sequence[Mapping[str, Any]], num_classes: int) -> torch.
     return weights / weights.mean()
 
 
-def encode_image(image: np.ndarray, encoding: Mapping[str, Any], spacing: Sequence[float] | None = None) -> bytes:
+def encode_image(
+    image: np.ndarray, encoding: Mapping[str, Any], spacing: Sequence[float] | None = None, identity: str = ""
+) -> bytes:
     """One surrogate as the bytes of its file, the same bytes for the same values.
 
     Args:
         image: array (1, X, Y) or (1, X, Y, Z) in [0, 1], axes as MONAI's LoadImage gives them.
-        encoding: ``{"type": "png" | "nifti", "bits": 8 | 16}``; PNG takes 2D images only.
+        encoding: ``{"type": "png" | "nifti" | "dicom", "bits": 8 | 16}``; PNG and DICOM take 2D images only. DICOM adds
+            "patient_identity_removed": "NO", or "YES" where a release officer decided so.
         spacing: voxel size in mm for NIfTI, rounded to 0.1 mm: scanner geometry is a fingerprint. Origin and axes
             are never written.
+        identity: keyed id of the image, from which its DICOM UIDs follow; PNG and NIfTI hold none.
     """
     bits = int(encoding["bits"])
     values = np.rint(image[0] * (2**bits - 1)).astype(f"uint{bits}")
+    if encoding["type"] == "dicom":
+        return encode_dicom(values, identity, encoding["patient_identity_removed"])
     buffer = io.BytesIO()
     if encoding["type"] == "png":
         Image.fromarray(np.ascontiguousarray(values.T)).save(buffer, format="PNG")  # LoadImage reads PNG transposed
@@ -164,6 +171,8 @@ def decode_image(content: bytes, encoding: Mapping[str, Any]) -> MetaTensor:
     Returns:
         MetaTensor (1, *spatial), float32 in [0, 1], with an affine and no other metadata.
     """
+    if encoding["type"] == "dicom":
+        return decode_dicom(content)
     if encoding["type"] == "png":
         values = np.asarray(Image.open(io.BytesIO(content))).T
         affine = torch.eye(4, dtype=torch.float64)
@@ -232,6 +241,8 @@ class LoadImageStored(MapTransform):
         if store is not None:
             refuse_other_files(store)
         self.encoding = None if manifest is None else manifest["encoding"]
+        if self.encoding is not None and self.encoding["type"] == "dicom":
+            require("pydicom")
         # 10,000 images: hex digests as bytes halve the memory that every worker copies.
         self.digests = {} if manifest is None else {k: bytes.fromhex(v["sha256"]) for k, v in manifest["files"].items()}
 
@@ -253,7 +264,7 @@ class LoadImageStored(MapTransform):
             ) from None
         if self.images is not None and hashlib.sha256(content).digest() != self.digests[name]:
             raise StoreError(f"{name!r} differs from its digest in the manifest: it was changed after publication.")
-        encoding = self.encoding or {"type": "png" if path.suffix.lower() == ".png" else "nifti"}
+        encoding = self.encoding or {"type": {".png": "png", ".dcm": "dicom"}.get(path.suffix.lower(), "nifti")}
         try:
             return decode_image(content, encoding)
         except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:

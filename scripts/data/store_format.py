@@ -16,7 +16,7 @@ MANIFEST, DATASET, IMAGES, SIGNATURE = "manifest.json", "dataset.json", "images"
 BESIDE = (MANIFEST, SIGNATURE)
 """Files of a store that its manifest does not list: itself, and the signature over it, which a store may have."""
 SECTIONS = ("training", "validation", "test")
-SUFFIXES = {"png": ".png", "nifti": ".nii.gz"}
+SUFFIXES = {"png": ".png", "nifti": ".nii.gz", "dicom": ".dcm"}
 MODIFIED = 315_532_800
 """All files of a published store carry this time: 1980-01-01, the first that a zip archive can hold."""
 ID = re.compile(r"[0-9a-f]{32}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fesf.scripts.data.dicom_elements import DECISIONS, dicom_fault
 from fesf.scripts.data.file_metadata import nifti_fault, png_fault
 from fesf.scripts.data.store_format import (
     DATASET,
@@ -115,7 +116,7 @@ def _manifest(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     size = manifest.get("spatial_size")
     lengths = {"png": 2, "nifti": 3}[manifest["encoding"]["type"]]
     fine = isinstance(size, list) and len(size) == lengths and all(type(n) is int and n > 0 for n in size)
-    if not fine or manifest["encoding"]["bits"] not in (8, 16) or set(manifest["encoding"]) != {"type", "bits"}:
+    if not fine or not _known_encoding(manifest):
         yield Problem("malformed-manifest", MANIFEST)
     suffix = SUFFIXES[manifest["encoding"]["type"]]
     for number, name in enumerate(manifest["files"], 1):
@@ -123,6 +124,18 @@ def _manifest(manifest: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("malformed-id", f"files:{number}")
     if DATASET not in manifest["files"]:
         yield Problem("missing-file", DATASET)
+
+
+def _known_encoding(manifest: Mapping[str, Any]) -> bool:
+    """Whether the encoding holds what its type has, and of DICOM images the size is one that they can have."""
+    encoding, size, keys = manifest["encoding"], manifest.get("spatial_size"), {"type", "bits"}
+    if encoding["type"] == "dicom":
+        keys |= {"patient_identity_removed"}
+        if encoding.get("patient_identity_removed") not in DECISIONS or not isinstance(size, list) or len(size) != 2:
+            return False
+        if not all(type(length) is int and 0 < length < 2**16 for length in size):
+            return False
+    return set(encoding) == keys and encoding["bits"] in (8, 16)
 
 
 def _listing(folder: Path, files: Mapping[str, Any]) -> Iterator[Problem]:
@@ -178,9 +191,18 @@ def _file(folder: Path, name: str, entry: Mapping[str, Any], manifest: Mapping[s
         return [Problem("digest-differs", shown)]
     if name == DATASET:
         return []
-    fault = png_fault if manifest["encoding"]["type"] == "png" else nifti_fault
-    code = fault(content, manifest.get("spatial_size") or (), manifest["encoding"]["bits"])
+    code = _fault(content, manifest, image_id(name))
     return [Problem(code, shown)] if code else []
+
+
+def _fault(content: bytes, manifest: Mapping[str, Any], identity: str) -> str | None:
+    encoding, size = manifest["encoding"], manifest.get("spatial_size") or ()
+    if encoding["type"] == "dicom":
+        if not _known_encoding(manifest):
+            return None  # the manifest is malformed, and a problem already
+        return dicom_fault(content, size, encoding["bits"], identity, encoding["patient_identity_removed"])
+    fault = png_fault if encoding["type"] == "png" else nifti_fault
+    return fault(content, size, encoding["bits"])
 
 
 def _dataset(dataset: dict[str, Any], files: Mapping[str, Any]) -> Iterator[Problem]:

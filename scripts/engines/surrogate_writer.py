@@ -83,7 +83,8 @@ class SurrogateWriter:
         surrogate = stages[next(reversed(stages))]
         change = 0.0 if shifted is None else float((surrogate - shifted).abs().max())
         clipped = float(((surrogate == 0) | (surrogate == 1)).float().mean())
-        content = encode_image(surrogate.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
+        spacing, identity = batch["spacing"][0].tolist(), self.release.id_of(row)
+        content = encode_image(surrogate.numpy(), self.release.recipe.encoding, spacing, identity)
         host = stages.get("enhanced", self._host)
         self.release.add(row, content, clipped, check_phase(self._as_written(surrogate), host, plain, change))
 
