@@ -24,7 +24,17 @@ CONFIGS = sorted((ROOT / "bundle" / "configs").rglob("*.json"))
 DOCUMENTS = [
     path
     for path in (
-        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "docs/cohort.md", "docs/hide.md", "docs/secrets.md")),
+        *(
+            ROOT / name
+            for name in (
+                "README.md",
+                "CHANGELOG.md",
+                "docs/cohort.md",
+                "docs/hide.md",
+                "docs/output.md",
+                "docs/secrets.md",
+            )
+        ),
         ROOT / "bundle" / "docs" / "README.md",
     )
     if path.is_file()

@@ -6,13 +6,16 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 NIFTI_HEADER = 352  # bytes of a NIfTI-1 header with an empty extension
 _GZIP_START = struct.Struct("<2sBBIBB")
-# Fields of a NIfTI-1 header that hold text, as (start, length): data_type, db_name, descrip, aux_file, intent_name.
-_NIFTI_TEXTS = ((4, 10), (14, 18), (148, 80), (228, 24), (328, 16))
+# Bytes of a NIfTI-1 header that may differ from zero, as (start, end): sizeof_hdr; dim; datatype, bitpix; pixdim,
+# vox_offset, scl_slope and scl_inter; qform_code, sform_code; srow_x, srow_y, srow_z; magic.
+_NIFTI_FIELDS = ((0, 4), (40, 56), (70, 74), (76, 120), (252, 256), (280, 328), (344, 348))
+_NIFTI_REST = tuple((end, start) for (_, end), (start, _) in pairwise((*_NIFTI_FIELDS, (NIFTI_HEADER, NIFTI_HEADER))))
 
 
 def png_fault(content: bytes, spatial_size: Sequence[int], bits: int) -> str | None:
@@ -46,8 +49,9 @@ def png_fault(content: bytes, spatial_size: Sequence[int], bits: int) -> str | N
 def nifti_fault(content: bytes, spatial_size: Sequence[int], bits: int) -> str | None:
     """Code of what is wrong with a gzipped NIfTI, or None; codes as in :func:`png_fault`.
 
-    "metadata" stands for a name, comment or time in the gzip header, a text or an extension in the NIfTI header, and an
-    origin or rotated axes in its affine.
+    "metadata" stands for a name, comment or time in the gzip header, an extension, anything in the NIfTI header but
+    size, type, spacing and affine, an affine with an origin or other axes than the array's, and a spacing that is not
+    rounded to 0.1 mm.
     """
     expected = NIFTI_HEADER + bits // 8 * math.prod(spatial_size)
     try:
@@ -61,11 +65,17 @@ def nifti_fault(content: bytes, spatial_size: Sequence[int], bits: int) -> str |
     shape = struct.unpack_from("<8h", header, 40)
     if shape[1 : 1 + shape[0]] != tuple(spatial_size) or struct.unpack_from("<h", header, 72)[0] != bits:
         return "other-encoding"
-    texts = b"".join(header[start : start + length] for start, length in _NIFTI_TEXTS)
-    rows = [struct.unpack_from("<4f", header, 280 + 16 * row) for row in range(3)]
-    quaternion = struct.unpack_from("<6f", header, 256)  # of the other affine: rotation and origin
-    turned = any(quaternion) or any(
-        value for row, values in enumerate(rows) for column, value in enumerate(values) if column != row
-    )
-    extended = header[348] or len(header) != expected or stream.unused_data
-    return "metadata" if flags or time or texts.strip(b"\0") or turned or extended else None
+    rest = b"".join(header[start:end] for start, end in _NIFTI_REST)
+    extended = len(header) != expected or stream.unused_data
+    return "metadata" if flags or time or rest.strip(b"\0") or not _plain_geometry(header) or extended else None
+
+
+def _plain_geometry(header: bytes) -> bool:
+    """Whether the affine is a rounded spacing along the array's axes, and no value is scaled."""
+    axes = struct.unpack_from("<h", header, 40)[0]
+    spacing, scaling = struct.unpack_from("<8f", header, 76), struct.unpack_from("<3f", header, 108)
+    affine = struct.unpack_from("<12f", header, 280)
+    plain = [spacing[row + 1] if column == row else 0.0 for row in range(3) for column in range(4)]
+    rounded = all(struct.pack("<f", round(size, 1)) == struct.pack("<f", size) and size > 0 for size in spacing[1:4])
+    unused = spacing[0] == 1 and set(spacing[axes + 1 :]) <= {1.0}
+    return [*affine] == plain and rounded and unused and scaling == (NIFTI_HEADER, 1, 0)

@@ -7,6 +7,7 @@ an added file's name could be a person's.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,9 @@ CODES = {
     "no-signature": "a signature was asked for, and the store has none",
     "bad-signature": "the signature is not the given key's over this manifest",
 }
+AXES = {"png": (2,), "nifti": (2, 3), "dicom": (2,)}
+LONGEST = {"dicom": 2**16 - 1}
+"""Largest number of rows or columns that a format can state, where it is a small one."""
 MANIFEST_KEYS = {"format", "version", "spatial_size", "encoding", "commitment", "files"}
 DATASET_KEYS = {"class_names", *SECTIONS}
 ITEM_KEYS = {"image", "label", "patient"}
@@ -113,10 +117,7 @@ def verify_store(store: str | Path) -> list[Problem]:
 def _manifest(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     if set(manifest) - MANIFEST_KEYS:
         yield Problem("unknown-key", MANIFEST)
-    size = manifest.get("spatial_size")
-    lengths = {"png": 2, "nifti": 3}[manifest["encoding"]["type"]]
-    fine = isinstance(size, list) and len(size) == lengths and all(type(n) is int and n > 0 for n in size)
-    if not fine or not _known_encoding(manifest):
+    if not _known_encoding(manifest):
         yield Problem("malformed-manifest", MANIFEST)
     suffix = SUFFIXES[manifest["encoding"]["type"]]
     for number, name in enumerate(manifest["files"], 1):
@@ -127,15 +128,16 @@ def _manifest(manifest: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _known_encoding(manifest: Mapping[str, Any]) -> bool:
-    """Whether the encoding holds what its type has, and of DICOM images the size is one that they can have."""
-    encoding, size, keys = manifest["encoding"], manifest.get("spatial_size"), {"type", "bits"}
+    """Whether encoding and size are what their type can have."""
+    encoding, keys = manifest["encoding"], {"type", "bits"}
+    size: Any = manifest.get("spatial_size")
     if encoding["type"] == "dicom":
         keys |= {"patient_identity_removed"}
-        if encoding.get("patient_identity_removed") not in DECISIONS or not isinstance(size, list) or len(size) != 2:
+        if encoding.get("patient_identity_removed") not in DECISIONS:
             return False
-        if not all(type(length) is int and 0 < length < 2**16 for length in size):
-            return False
-    return set(encoding) == keys and encoding["bits"] in (8, 16)
+    limit = LONGEST.get(encoding["type"], math.inf)
+    sized = isinstance(size, list) and all(type(length) is int and 0 < length <= limit for length in size)
+    return sized and len(size) in AXES[encoding["type"]] and set(encoding) == keys and encoding["bits"] in (8, 16)
 
 
 def _listing(folder: Path, files: Mapping[str, Any]) -> Iterator[Problem]:

@@ -60,7 +60,7 @@ def test_colour_is_another_encoding() -> None:
     assert png_fault(buffer.getvalue(), SIZE, 8) == "other-encoding"
 
 
-def volume(affine: np.ndarray | None = None, **header: bytes) -> bytes:
+def volume(affine: np.ndarray | None = None, **header: bytes | int) -> bytes:
     image = nib.Nifti1Image(np.zeros((8, 6, 4), np.uint8), np.diag([0.9, 1.3, 2, 1]) if affine is None else affine)
     for name, value in header.items():
         image.header[name] = value
@@ -69,6 +69,10 @@ def volume(affine: np.ndarray | None = None, **header: bytes) -> bytes:
 
 def zipped(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
+
+
+NUMBERS = {"cal_max": 7, "toffset": 7, "slice_duration": 7, "intent_p1": 7, "dim_info": 7, "xyzt_units": 2}
+"""Fields of numbers that a scanner's file fills and a surrogate's does not."""
 
 
 def test_nifti() -> None:
@@ -88,6 +92,10 @@ def test_nifti() -> None:
     assert nifti_fault(zipped(plain + b"x"), size, 8) == "metadata"
     assert nifti_fault(zipped(plain) + zipped(b"x"), size, 8) == "metadata"
     assert nifti_fault(gzip.compress(plain, mtime=5), size, 8) == "metadata"
+    for name, value in NUMBERS.items():
+        assert nifti_fault(zipped(volume(**{name: value})), size, 8) == "metadata", name
+    for turned in (np.diag([-0.9, 1.3, 2, 1]), np.diag([0.9375, 1.3, 2, 1]), np.diag([0.9, 1.3, 2, 1])[[1, 0, 2, 3]]):
+        assert nifti_fault(zipped(volume(turned)), size, 8) == "metadata"
     named = io.BytesIO()
     with gzip.GzipFile("Schmidt.nii", "wb", fileobj=named, mtime=0) as file:
         file.write(plain)

@@ -27,6 +27,8 @@ from fesf.scripts.data.recipe import Recipe
         ({"intensity_range": {"percentiles": [5, 101]}}, r"percentiles lie in \[0, 100\]"),
         ({"intensity_range": {"percentile": [5, 95]}}, "intensity_range=.*give the lowest"),
         ({"pixel_spacing": [1.0]}, r"pixel_spacing=\[1.0\]: give 2 positive lengths in mm"),
+        ({"output": "tiff"}, "output='tiff': choose png or nifti or dicom"),
+        ({"output": "png", "image_size": [8, 8, 8]}, r"output='png' takes two lengths of image_size: write volumes as"),
         ({"bit_depth": 12}, "bit_depth=12: choose 8 or 16"),
         ({"on_bad_row": "skip"}, "on_bad_row='skip': choose stop or quarantine"),
         ({"hold_out_labels": "yes"}, "hold_out_labels='yes': choose true or false"),
@@ -92,6 +94,6 @@ def test_stages_have_what_belongs_to_them(values: dict[str, Any], expected: tupl
 
 def test_document_names_every_choice() -> None:
     document = Recipe("r1").document("", "own", {})
-    chosen = {field.name for field in dataclasses.fields(Recipe)} - {"intensity_range"}
+    chosen = {field.name for field in dataclasses.fields(Recipe)} - {"intensity_range", "output"}  # encoding says it
     assert chosen <= set(document)
     assert set(document) - chosen == {"intensity_rule", "encoding", "host_sha256", "secret", "software"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -85,8 +86,34 @@ def test_nifti_keeps_rounded_spacing_only() -> None:
     read = decode_image(content, NIFTI)
     np.testing.assert_allclose(read.numpy(), np.rint(image * 255) / 255, atol=1e-7)
     np.testing.assert_allclose(np.asarray(read.affine), np.diag([0.9, 1.3, 0.1, 1]))
-    header = nib.Nifti1Image.from_bytes(__import__("gzip").decompress(content)).header
+    header = nib.Nifti1Image.from_bytes(gzip.decompress(content)).header
     assert (bytes(header["descrip"]).strip(b"\0"), bytes(header["aux_file"]).strip(b"\0")) == (b"", b"")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("shape", "spacing"), [((8, 6, 4), (0.9375, 1.26, 0.001)), ((8, 6), (0.9375, 1.26))])
+def test_nifti_holds_size_type_and_spacing_alone(shape: tuple[int, ...], spacing: tuple[float, ...], bits: int) -> None:
+    """Every byte of gzip's and NIfTI's header, by their documents (RFC 1952, nifti1.h)."""
+    content = encode_image(np.zeros((1, *shape)), {"type": "nifti", "bits": bits}, spacing)
+    assert content[:9] == b"\x1f\x8b\x08\0\0\0\0\0\0"  # deflate, no name, no comment, no time
+    raw = gzip.decompress(content)
+    assert len(raw) == 352 + bits // 8 * np.prod(shape)
+    sizes = [0.9, 1.3, 0.1 if len(shape) == 3 else 1.0]
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, len(shape), *shape, *[1] * (7 - len(shape)))
+    struct.pack_into("<2h", header, 70, 2 if bits == 8 else 512, bits)
+    struct.pack_into("<8f", header, 76, 1, *sizes[: len(shape)], *[1] * (7 - len(shape)))
+    struct.pack_into("<3f", header, 108, 352, 1, 0)  # where the pixels begin; values as they are
+    struct.pack_into("<2h", header, 252, 0, 2)
+    for row, size in enumerate(sizes):
+        struct.pack_into("<f", header, 280 + 20 * row, size)
+    header[344:348] = b"n+1\0"
+    assert raw[:352] == bytes(header)
+    image = nib.Nifti1Image.from_bytes(raw)
+    assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+    np.testing.assert_allclose(image.affine, np.diag([*sizes, 1]))
+    assert len(image.header.extensions) == 0
 
 
 def test_other_pixels_are_refused() -> None:
