@@ -21,7 +21,9 @@ from fesf.scripts import bench_dicom
 from fesf.scripts.bench_dicom import ARMS, bench_day, bench_ratio, ids_of, usable
 from fesf.scripts.bench_pipeline import BenchRelease, workflow
 from fesf.scripts.data.cohort import LoadImageCohortd
+from fesf.scripts.data.phase import PhaseCheck, check_phase
 from fesf.scripts.data.radiographs import make_link_cohort, make_radiographs
+from fesf.scripts.engines import surrogate_writer
 from tests.transforms.dicom_files import make_dicom
 
 
@@ -52,13 +54,21 @@ def test_what_each_arm_writes(tmp_path: Path, films: list[Path], arm: str, monke
         written[row.row] = np.asarray(Image.open(io.BytesIO(content))).T / 255
         add(release, row, content, clipped, check)
 
+    checks: list[PhaseCheck] = []
+
+    def count(*images: torch.Tensor) -> PhaseCheck:
+        checks.append(check_phase(*images))
+        return checks[-1]
+
     monkeypatch.setattr(BenchRelease, "add", look)
+    monkeypatch.setattr(surrogate_writer, "check_phase", count)
     run = workflow(["hide"], "hiding", "infer", ids_of(tmp_path / "cohort", "window") | ARMS[arm])
     run.run()
     release = run.parser.get_parsed_content("release")
     assert release.seconds >= release.processor_seconds * 0.9 > 0
     loader = LoadImageCohortd("image", (224, 224), "window")
     assert sorted(written) == [2, 3, 4]
+    assert len(checks) == (3 if arm == "hide" else 0)
     for row, picture in written.items():
         plain = loader.prepare(str(films[row % 2]), 0)[0].numpy()
         equal = np.abs(picture - plain).max() <= 0.5 / 255 + 1e-6
