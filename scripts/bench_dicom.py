@@ -5,7 +5,8 @@ with neither the IHM nor the checks that it needs, both measured in turn. And a 
 radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20 and after 200.
 
 All images are synthetic (:mod:`fesf.scripts.data.radiographs`), a few files that the cohorts name again and again, or
-come with pydicom; ``--folder`` adds DICOM files of your own. They lie in a temporary folder that is removed.
+come with pydicom; ``--folder`` adds DICOM files of your own. They lie in a temporary folder that is removed. With
+``--mask-text`` (the extra ``text``) it is a day's load alone, its text covered: ``docs/bench_dicom_text.json``.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def usable(folder: Path) -> dict[str, list[Path]]:
     return {kind: paths for kind, paths in found.items() if paths}
 
 
-def bench_day(work: Path, syntax: str, images: int, iqem: bool) -> dict[str, Any]:
+def bench_day(work: Path, syntax: str, images: int, iqem: bool, mask_text: bool = False) -> dict[str, Any]:
     """A part of a day's load in a process of its own, scaled to :data:`DAY` images.
 
     Args:
@@ -135,11 +136,12 @@ def bench_day(work: Path, syntax: str, images: int, iqem: bool) -> dict[str, Any
         syntax: how they are stored.
         images: how many are hidden.
         iqem: with a generator and a second pass.
+        mask_text: find text and cover it.
     """
     files = sorted((work / syntax).iterdir())
     folder = work / "day"
     make_link_cohort(folder, files, images, SIZE)
-    ids = ids_of(folder, "window")
+    ids = ids_of(folder, "window") | {"mask_text": mask_text}
     if iqem:
         torch.manual_seed(0)
         torch.save(EnhancementGenerator(2).state_dict(), folder / "generator.pt")  # untrained, which takes as long
@@ -153,6 +155,7 @@ def bench_day(work: Path, syntax: str, images: int, iqem: bool) -> dict[str, Any
     return {
         "syntax": syntax,
         "iqem": iqem,
+        "mask_text": mask_text,
         "images": images,
         "distinct_files": len(files),
         "mean_file_mb": round(statistics.mean(path.stat().st_size for path in files) / 1e6, 2),
@@ -189,6 +192,8 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     for syntax in options.syntaxes:
         make_radiographs(work / syntax, syntax)
+    if options.mask_text:
+        return {"day": [bench_day(work, syntax, options.day, False, True) for syntax in options.syntaxes]}
     small = make_radiographs(work / "ct", "uncompressed", CT_SIDES)
     sources: dict[str, tuple[Sequence[Path], int, str | None]] = {
         "synthetic CT slices, 512 x 512, uncompressed": (small, options.images, "window"),
@@ -211,7 +216,7 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", default="docs", help="where bench_dicom.json goes (default: %(default)s)")
+    parser.add_argument("--out", default="docs", help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--folder", metavar="DIR", help="folder of DICOM files of your own, for the throughput")
     parser.add_argument("--images", type=int, default=60, help="images of a throughput (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="paired repeats (default: %(default)s)")
@@ -223,12 +228,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=["jpeg-2000", "jpeg-lossless"],
         help="how the radiographs are stored (default: %(default)s)",
     )
+    parser.add_argument("--mask-text", action="store_true", help="measure a day's load with its text covered instead")
     options = parser.parse_args(arguments)
     if options.day <= EARLY:
         parser.error(f"--day {options.day}: give more than {EARLY}, after which memory is looked at first.")
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    command = COMMAND + (" --folder DIR" if options.folder else "")
+    command = COMMAND + " --folder DIR" * bool(options.folder) + " --mask-text" * options.mask_text
     head = provenance(command, PACKAGES + READERS) | {"threads": 1, "seed": 0, "repeats": options.repeats, "size": SIZE}
     load, start = load_average(), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
@@ -236,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     head |= {"load_average": [load, load_average()], "minutes": round((time.perf_counter() - start) / 60, 1)}
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "bench_dicom.json", to_json(head | found), SHARED)
+    write_atomic(out / f"bench_dicom{'_text' * options.mask_text}.json", to_json(head | found), SHARED)
     print(to_json(found).decode())
 
 

@@ -24,11 +24,13 @@ from fesf.scripts.data.store import encode_image
 from fesf.transforms.dicom import grey_frame
 from fesf.transforms.dicom_reader import read_header, to_image
 from fesf.transforms.functional import enhance, hide
+from fesf.transforms.text import MaskText
 
 STEPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "read": (read_header,),
     "decode": (pydicom.pixels.iter_pixels,),
     "window": (grey_frame, to_image, LoadImageCohortd._scale),
+    "mask": (MaskText.__call__,),
     "resize": (Resize.__call__,),
     "hide": (hide,),
     "iqem": (enhance,),

@@ -128,6 +128,7 @@ def test_a_day_is_scaled_from_a_part_of_it(
     assert found["day_minutes"] == pytest.approx(found["image_ms"] * 2000 / 60000, abs=0.06)
     assert found["day_processor_minutes"] == pytest.approx(found["image_processor_ms"] * 2000 / 60000, abs=0.06)
     assert sum(found["share"].values()) == pytest.approx(1, abs=0.001)
+    assert "mask" not in found["share"]
     assert ("iqem" in found["share"]) == ("check_shift" in found["share"]) == iqem
     early, late = found["peak_mb"]["2"], found["peak_mb"]["5"]
     assert 50 < early <= late < 50_000
@@ -185,6 +186,19 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert {"commit", "machine", "software"} <= set(found)
     assert "pylibjpeg-openjpeg" in found["software"]
     assert not works[0].exists()
+
+
+def test_text_is_masked_in_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_dicom, "make_radiographs", lambda folder, syntax: [])
+    monkeypatch.setattr(bench_dicom, "bench_day", lambda work, *asked: {"asked": list(asked)})
+    bench_dicom.main(["--out", str(tmp_path), "--mask-text", "--day", "30", "--syntaxes", "rle", "uncompressed"])
+    assert [path.name for path in tmp_path.iterdir()] == ["bench_dicom_text.json"]
+    found = json.loads((tmp_path / "bench_dicom_text.json").read_text())
+    assert found["day"] == [{"asked": [syntax, 30, False, True]} for syntax in ("rle", "uncompressed")]
+    assert "throughput" not in found
+    assert found["command"].endswith("bench_dicom --mask-text")
 
 
 def test_a_day_too_short_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,17 +61,20 @@ def test_seconds_are_of_the_processor_and_the_rest_is_stated(monkeypatch: pytest
     assert found["total"] == pytest.approx(sum(found.values()) - found["total"])
 
 
-@pytest.mark.parametrize("iqem", [False, True])
-def test_a_run_of_hide_has_every_step(tmp_path: Path, iqem: bool) -> None:
+@pytest.mark.parametrize(("iqem", "mask"), [(False, False), (True, False), (False, True)])
+def test_a_run_of_hide_has_every_step(tmp_path: Path, iqem: bool, mask: bool) -> None:
+    if mask:
+        pytest.importorskip("rapidocr_onnxruntime", reason="needs the extra text")
     files = make_radiographs(tmp_path / "files", "jpeg-2000", ((80, 70),))
     make_link_cohort(tmp_path / "cohort", files, 4, 32)
-    ids: dict[str, Any] = hide_ids(tmp_path / "cohort", 32) | {"intensity_range": "window"}
+    ids: dict[str, Any] = hide_ids(tmp_path / "cohort", 32) | {"intensity_range": "window", "mask_text": mask}
     ids["release#_target_"] = "fesf.scripts.bench_pipeline.BenchRelease"
     if iqem:
         torch.save(EnhancementGenerator(2).state_dict(), tmp_path / "generator.pt")
         ids["generator_file"] = str(tmp_path / "generator.pt")
     found = profile(workflow(["hide"], "hiding", "infer", ids).run)
-    expected = [step for step in STEPS if iqem or step != "iqem"] + [SHIFT] * iqem
+    taken = {"iqem": iqem, "mask": mask}
+    expected = [step for step in STEPS if taken.get(step, True)] + [SHIFT] * iqem
     assert list(found) == [*expected, "rest", "total"]
     assert all(seconds > 0 for seconds in found.values())
     assert sum(found[step] for step in (*expected, "rest")) == pytest.approx(found["total"])
