@@ -20,7 +20,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill clean
+.PHONY: help train test lint bench reproduce kill canaries clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +70,9 @@ reproduce: $(VENV)/.user-$(STAMP)  ## the table on real images: docs/results.md 
 
 kill: $(VENV)/.dev-$(STAMP)  ## kill -9 hide N=20 times at random moments, resume, compare the store byte for byte
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bundle.kill_hide --kills $(N) $(ARGS)
+
+canaries: $(VENV)/.user-$(STAMP)  ## send a made-up export through every stage and search what leaves: docs/canaries.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.canaries --out docs $(ARGS)
 
 clean:  ## remove what make made, except the run folders
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

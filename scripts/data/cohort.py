@@ -21,6 +21,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Orientation, Resize, ResizeWithPadOrCrop
 from torch.utils.data import Dataset
 
+from fesf.scripts.data.core_dumps import forbid_core_dumps
+from fesf.scripts.data.files import UNSHOWN
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.intensity import WINDOW, check_rule, limits
 from fesf.scripts.data.spacing import check_spacing, spacing
@@ -130,11 +132,11 @@ def _parse(number: int, record: Mapping[str, str | None]) -> CohortRow:
             raise CohortError(f"Row {number} of the cohort has no {name}: fill it in or delete the row.")
     if cells["split"] not in ("", *SECTIONS):
         raise CohortError(
-            f"Row {number} of the cohort has split {cells['split']!r}: use {', '.join(SECTIONS)} or leave it empty."
+            f"Row {number} of the cohort has an unknown split: use {', '.join(SECTIONS)} or leave it empty. {UNSHOWN}"
         )
     if cells["frame"] and not cells["frame"].isdecimal():
         raise CohortError(
-            f"Row {number} of the cohort has frame {cells['frame']!r}: use 0, 1, 2, ... or leave it empty."
+            f"Row {number} of the cohort has a frame that is no number: use 0, 1, 2, ... or leave it empty. {UNSHOWN}"
         )
     frame = int(cells["frame"]) if cells["frame"] else None
     return CohortRow(number, cells["image"], cells["label"], cells["patient"], cells["study"], frame, cells["split"])
@@ -227,6 +229,7 @@ class LoadImageCohortd(MapTransform):
         hosts: bool = False,
         mask_text: bool | str = False,
     ) -> None:
+        forbid_core_dumps()
         super().__init__(keys, allow_missing_keys)
         self.spatial_size = tuple(int(length) for length in spatial_size)
         self.intensity_range = check_rule(intensity_range)

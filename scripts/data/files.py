@@ -17,6 +17,8 @@ from fesf.scripts.data.store_format import MODIFIED
 
 PRIVATE = 0o600
 SHARED = 0o644
+UNSHOWN = "(The value is not shown: where cells have moved it may be a name.)"
+"""For errors about a cell of the hospital's tables."""
 
 
 def write_atomic(path: str | Path, content: bytes, mode: int = PRIVATE) -> None:

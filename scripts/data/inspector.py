@@ -11,6 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from fesf.scripts.data.core_dumps import forbid_core_dumps
 from fesf.scripts.data.inspection import Finding, inspect, order_series
 
 START_SECONDS = 300.0
@@ -29,7 +30,7 @@ def _serve(pipe: Connection, memory: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # decoders written in C print names and values
         os.dup2(nowhere, stream)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     limit = _private_memory() + memory
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     pipe.send(("ready", False))
@@ -58,6 +59,7 @@ class Inspector:
     """
 
     def __init__(self, memory: int = 2**30, seconds: float = 60.0) -> None:
+        forbid_core_dumps()
         self.memory = memory
         self.seconds = seconds
         self._context = mp.get_context("forkserver")

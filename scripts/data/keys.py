@@ -14,12 +14,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fesf.scripts.data.core_dumps import forbid_core_dumps
 from fesf.scripts.data.files import refuse_readable_by_others
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 DEMO_TITLE = "FESF demo cohort: SYNTHETIC images, no real patient"
 DEMO_SECRET_PREFIX = "fesf-demo-secret-"
@@ -40,6 +36,7 @@ def load_secret(secret_file: str | Path | None = None) -> bytes:
     Raises:
         ValueError: when there is none, it is shorter than 32 bytes, or the file can be read by others.
     """
+    forbid_core_dumps()
     if secret_file is None:
         secret = os.environ.get(SECRET_VARIABLE, "").encode()
         if not secret:
@@ -86,12 +83,6 @@ def refuse_demo_secret(secret: bytes, cohort: str | Path) -> str:
             " (umask 077; openssl rand -hex 32 > FILE)."
         )
     return "demo"
-
-
-def forbid_core_dumps() -> None:
-    """Keep this process's memory, plaintext in it, out of a file when it crashes (POSIX only)."""
-    if resource is not None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def derive_key(secret: bytes, release_id: str, purpose: str) -> bytes:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from fesf.scripts.data.core_dumps import forbid_core_dumps
+from fesf.scripts.data.files import UNSHOWN
 from fesf.scripts.data.store_format import MANIFEST, SECTIONS
 
 LINKAGE_COLUMNS = ("id", "row", "patient", "study", "label", "split")
@@ -143,17 +145,16 @@ def read_linkage(path: str | Path, secret_file: str | Path | None = None) -> dic
         LinkError: when the table lacks a column, or an id is malformed or there twice.
         ValueError: when it is encrypted and the secret does not fit.
     """
+    forbid_core_dumps()
     rows: dict[str, dict[str, str]] = {}
     with _open_linkage(Path(path), secret_file) as file:
         header, records = _table(file, "linkage")
         _need(header, LINKAGE_COLUMNS, "linkage")
         for number, record in records:
             if not _ID.fullmatch(record["id"]) or record["id"] in rows:
-                raise LinkError(
-                    f"Row {number} of linkage: the id {record['id']!r} is not 32 hex digits, or there twice."
-                )
+                raise LinkError(f"Row {number} of linkage: its id is not 32 hex digits, or there twice. {UNSHOWN}")
             if record["split"] not in SECTIONS:
-                raise LinkError(f"Row {number} of linkage: {record['split']!r} is no split.")
+                raise LinkError(f"Row {number} of linkage: its split is none of {', '.join(SECTIONS)}. {UNSHOWN}")
             rows[record["id"]] = {column: record[column] for column in LINKAGE_COLUMNS}
     if not rows:
         raise LinkError("linkage has no rows: it is not the file that hide.json wrote.")

@@ -20,7 +20,7 @@ from fesf.scripts.data.flags import flag
 from fesf.scripts.data.folders import JOURNAL, LINKAGE, QUARANTINE, RELEASE, ReleaseFolders
 from fesf.scripts.data.journal import Journal, Written
 from fesf.scripts.data.kept_splits import plan_splits, save_splits
-from fesf.scripts.data.keys import commitment, derive_key, forbid_core_dumps, keyed_id, load_secret, refuse_demo_secret
+from fesf.scripts.data.keys import commitment, derive_key, keyed_id, load_secret, refuse_demo_secret
 from fesf.scripts.data.linkage import LINKAGE_COLUMNS, encrypted_path
 from fesf.scripts.data.lock import locked
 from fesf.scripts.data.phase import PhaseCheck
@@ -80,7 +80,6 @@ class Release:
         release_log: str | Path | None = None,
         encrypt_linkage: bool | str = False,
     ) -> None:
-        forbid_core_dumps()
         paths = (cohort, secret_file, previous_splits, withdrawn, release_log)
         inputs = [Path(path) for path in paths if path is not None]
         self.folders = ReleaseFolders(Path(store_dir), Path(hospital_dir), tuple(inputs))

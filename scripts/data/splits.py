@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fesf.scripts.data.files import UNSHOWN
 from fesf.scripts.data.store_format import SECTIONS
 
 
@@ -76,12 +77,12 @@ def read_splits(path: str | Path) -> dict[str, str]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != ["patient", "split"]:
-            raise ValueError(f"The header of splits.csv is {reader.fieldnames}: it must be patient,split.")
+            raise ValueError("The header of splits.csv is another one: it must be patient,split.")
         assigned: dict[str, str] = {}
         for number, record in enumerate(reader, start=2):
             if record["split"] not in SECTIONS:
                 raise ValueError(
-                    f"Row {number} of splits.csv has split {record['split']!r}: use {', '.join(SECTIONS)}."
+                    f"Row {number} of splits.csv has an unknown split: use {', '.join(SECTIONS)}. {UNSHOWN}"
                 )
             assigned[record["patient"]] = record["split"]
     return assigned

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from fesf.networks.surrogate import SurrogateNet
 from fesf.scripts.data.cohort import CohortError, LoadImageCohortd, load_datalist
 from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate
+from fesf.scripts.data.splits import read_splits
+from fesf.scripts.data.withdrawn import read_withdrawn
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def read_plaintexts(
     limit: int = 2000,
     seed: int = 0,
     on_bad_row: str = "stop",
+    withdrawn: str | Path | None = None,
 ) -> list[tuple[dict[str, Any], Tensor]]:
     """Items of one section with their plaintexts (1, *spatial); for the trusted zone only.
 
@@ -64,11 +67,16 @@ def read_plaintexts(
         limit: read at most so many, drawn by the seed.
         seed: of the draw.
         on_bad_row: "stop" at a row that cannot be read, or "quarantine" to go on without it, as hide.json.
+        withdrawn: table of patients whose images are not read.
 
     Raises:
         CohortError: naming the row.
+        ValueError: when the table of patients cannot be used.
     """
     items = load_datalist(cohort, splits, section)
+    if withdrawn is not None:
+        gone = set(read_withdrawn(withdrawn, read_splits(splits)))
+        items = [item for item in items if item["patient"] not in gone]
     chosen = sorted(np.random.default_rng(seed).permutation(len(items))[:limit].tolist())
     read = []
     for item in tqdm([items[index] for index in chosen], desc=f"Reading {section}", mininterval=1.0):

@@ -47,18 +47,25 @@ def test_rows_count_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
         ("image,label,patient\na.png,1,\n", "Row 2 of the cohort has no patient"),
         ("image,label,patient\na.png,1,P,extra\n", "Row 2 of the cohort has more cells than the header"),
         ("image,label,patient\na.png,1,P\na.png,0,P\n", "Rows 2 and 3 of the cohort name the same image"),
-        ("image,label,patient,split\na.png,1,P,train\n", "Row 2 of the cohort has split 'train'"),
+        ("image,label,patient,split\na.png,1,P,train\n", "Row 2 of the cohort has an unknown split: use training, v"),
         (
             "image,label,patient,split\na.png,1,P,test\nb.png,1,P,training\n",
             "Rows 2 and 3 .* one patient in two splits",
         ),
         ("image,label,patient,split\na.png,1,P,test\nb.png,1,Q,\n", "Row 3 of the cohort has no split"),
-        ("image,label,patient,frame\na.png,1,P,last\n", "Row 2 of the cohort has frame 'last'"),
+        ("image,label,patient,frame\na.png,1,P,last\n", "Row 2 of the cohort has a frame that is no number"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CohortError, match=message):
         read_cohort(table(tmp_path, text))
+
+
+@pytest.mark.parametrize("column", ["split", "frame"])
+def test_a_name_in_another_column_is_not_quoted(tmp_path: Path, column: str) -> None:
+    with pytest.raises(CohortError, match=r"Row 2 of the cohort .*The value is not shown") as caught:
+        read_cohort(table(tmp_path, f"image,label,patient,{column}\na.png,1,Schmidt,Anna Schmidt\n"))
+    assert "Schmidt" not in str(caught.value)
 
 
 def test_missing_table_is_refused(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_refuses_predictions(files: tuple[Path, Path], old: str, new: str, messa
     [
         ("study", "exam", r"linkage lacks the column study"),
         ("label,split", "labels,splits", r"linkage lacks the columns label, split"),
-        (A, "a" * 31, r"Row 2 of linkage: the id 'a{31}' is not 32 hex digits"),
-        (B, A, r"Row 3 of linkage: the id 'a{32}' is not 32 hex digits, or there twice"),
-        ("yes,test", "yes,holdout", r"Row 2 of linkage: 'holdout' is no split"),
+        (A, "a" * 31, r"Row 2 of linkage: its id is not 32 hex digits"),
+        (B, A, r"Row 3 of linkage: its id is not 32 hex digits, or there twice"),
+        ("yes,test", "yes,holdout", r"Row 2 of linkage: its split is none of training, validation, test"),
         (LINKAGE[LINKAGE.index("\n") + 1 :], "", r"linkage has no rows"),
     ],
 )
@@ -86,6 +86,15 @@ def test_refuses_linkage(files: tuple[Path, Path], old: str, new: str, message: 
     linkage.write_text(LINKAGE.replace(old, new, 1))
     with pytest.raises(LinkError, match=message):
         read_linkage(linkage)
+
+
+@pytest.mark.parametrize("old", [A, "yes,test"])
+def test_a_name_in_another_column_of_linkage_is_not_quoted(files: tuple[Path, Path], old: str) -> None:
+    _, linkage = files
+    linkage.write_text(LINKAGE.replace(old, old.replace(A, "Anna Schmidt").replace("test", "Anna Schmidt"), 1))
+    with pytest.raises(LinkError, match=r"Row 2 of linkage: its .*The value is not shown") as caught:
+        read_linkage(linkage)
+    assert "Schmidt" not in str(caught.value)
 
 
 def test_errors_name_no_patient(files: tuple[Path, Path]) -> None:

@@ -63,5 +63,10 @@ def test_read_splits_checks_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be patient,split"):
         read_splits(path)
     path.write_text("patient,split\nA,training\nB,train\n")
-    with pytest.raises(ValueError, match=r"Row 3 of splits.csv has split 'train'"):
+    with pytest.raises(ValueError, match=r"Row 3 of splits.csv has an unknown split"):
         read_splits(path)
+    for content in ("patient,split\nA,Anna Schmidt\n", "Anna Schmidt,training\n"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"splits.csv") as caught:
+            read_splits(path)
+        assert "Schmidt" not in str(caught.value)

@@ -123,6 +123,20 @@ def test_bad_rows_stop_or_are_left_out(source: dict[str, Any], capsys: pytest.Ca
         read_plaintexts(**source, on_bad_row="quarantine")
 
 
+def test_who_withdrew_is_not_read(source: dict[str, Any], tmp_path: Path) -> None:
+    with open(source["splits"], newline="") as file:
+        gone = [row["patient"] for row in csv.DictReader(file) if row["split"] == "training"][:2]
+    table = tmp_path / "withdrawn.csv"
+    table.write_text("\n".join(["patient", *gone, ""]))
+    read = read_plaintexts(**source)
+    rest = read_plaintexts(**source, withdrawn=table)
+    assert {item["patient"] for item, _ in read} - {item["patient"] for item, _ in rest} == set(gone)
+    assert [item["row"] for item, _ in rest] == [item["row"] for item, _ in read if item["patient"] not in gone]
+    table.write_text("patient\nnobody\n")
+    with pytest.raises(ValueError, match="Row 2 of withdrawn is a patient whom neither"):
+        read_plaintexts(**source, withdrawn=table)
+
+
 def hidden(plain: np.ndarray, host: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     """The Image Hidden Module, from its equations."""
     grids = np.meshgrid(*(np.abs(np.fft.fftfreq(n) * n) <= np.floor(alpha * n) for n in host.shape), indexing="ij")
