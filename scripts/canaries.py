@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (StageError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-    result = {**provenance(COMMAND, PACKAGES), "seed": options.seed, **found}
+    asked = f"{COMMAND} --files {options.files} --seed {options.seed}{' --quick' * options.quick}"
+    result = {**provenance(asked, PACKAGES), "seed": options.seed, "quick": options.quick, **found}
     if options.out:
         Path(options.out).mkdir(parents=True, exist_ok=True)
         write_atomic(Path(options.out) / "canaries.json", to_json(result), SHARED)

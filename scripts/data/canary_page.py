@@ -12,6 +12,12 @@ dictionary occurs in it, and private elements, nested sequences, overlays, curve
 files and folders, names in eleven scripts, the user and the host. Logging is at DEBUG, all warnings are shown, and
 faults are forced into each stage, some of which make a library quote the patient."""
 
+QUICK = """\
+
+
+**This is a quick run**: without the generator, a release, MLflow, the joined predictions and the report, and with one forced
+failure alone, that of hiding. `make canaries` does it all."""
+
 TRUSTED = """\
 Not searched, since they name patients or show plaintexts by their purpose and stay in the hospital: the export,
 `labels.csv`, `cohort.csv` with its volumes, the hospital's folder (`linkage.csv`, `splits.csv`, `quarantine.csv`,
@@ -35,7 +41,7 @@ def page(result: Mapping[str, Any]) -> str:
     machine, proof = result["machine"], result["planted"]
     parts = [
         "# Canaries: what leaks",
-        INTRODUCTION,
+        INTRODUCTION + QUICK * result["quick"],
         f"Written by `{result['command']}` at commit {result['commit']}, seed {result['seed']}, on"
         f" {machine['processor']}, {machine['cores']} cores. The figures are [canaries.json](canaries.json)'s.",
         f"**Found: {result['found']}.** Planted, one of each form and one in each kind of container:"

@@ -47,6 +47,8 @@ def test_what_was_run_and_searched(quick: tuple[int, Path]) -> None:
     assert found["found_in_the_hospitals_own_tables"] > 10
     page = (folder / "out" / "canaries.md").read_text()
     assert "**Found: 0.**" in page
+    assert "**This is a quick run**" in page
+    assert f"`python -m fesf.scripts.canaries --files {FILES} --seed 0 --quick`" in page
     held = found["places"]["the analyst's copy of the store"]["files"]
     assert f"| the analyst's copy of the store | {held} |" in page
 
