@@ -15,8 +15,8 @@ faults are forced into each stage, some of which make a library quote the patien
 QUICK = """\
 
 
-**This is a quick run**: without the generator, a release, MLflow, the joined predictions and the report, and with one forced
-failure alone, that of hiding. `make canaries` does it all."""
+**This is a quick run**: without the generator, a release, MLflow, the joined predictions and the report, and with one
+forced failure alone, that of hiding. `make canaries` does it all."""
 
 TRUSTED = """\
 Not searched, since they name patients or show plaintexts by their purpose and stay in the hospital: the export,
