@@ -152,6 +152,11 @@ class Recipe:
         dicom = ("highdicom",) if self.output == "dicom" else ()
         return (*dicom, "rapidocr-onnxruntime") if self.mask_text else dicom
 
+    @property
+    def software(self) -> dict[str, str]:
+        """Versions here of what reads and hides images: others may round a float differently."""
+        return versions((*SOFTWARE, *self._extras()))
+
     def document(self, host_sha256: str, secret: str, outcome: Mapping[str, Any]) -> dict[str, Any]:
         """The content of ``release.json``.
 
@@ -169,7 +174,7 @@ class Recipe:
             "encoding": self.encoding,
             "host_sha256": host_sha256,
             "secret": secret,
-            "software": versions((*SOFTWARE, *self._extras())),
+            "software": self.software,
             **outcome,
         }
 
