@@ -29,6 +29,7 @@ DOCUMENTS = [
             for name in (
                 "README.md",
                 "CHANGELOG.md",
+                "docs/cluster.md",
                 "docs/cohort.md",
                 "docs/hide.md",
                 "docs/output.md",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from fesf.scripts.data.keys import forbid_core_dumps, load_secret
+from fesf.scripts.data.keys import derive_key, forbid_core_dumps, keyed_id, load_secret
 from fesf.scripts.engines.cluster_address import is_private
 from fesf.scripts.engines.sealed import Seal, SealError
 
@@ -48,6 +48,7 @@ class Job:
         device: name of a torch device.
         dry_run: whether nothing is written.
         software: versions that all must have, since others may round a float differently.
+        refusal: why this worker cannot do it; set there.
     """
 
     dataset: Any
@@ -58,6 +59,7 @@ class Job:
     device: str
     dry_run: bool
     software: Mapping[str, str]
+    refusal: str = ""
 
 
 class Result(NamedTuple):
@@ -85,11 +87,22 @@ class Answer(NamedTuple):
 
 
 class Collected:
-    """Takes the writer's surrogates in a release's stead."""
+    """Takes the writer's surrogates in a release's stead.
 
-    def __init__(self, job: Job, rows: Sequence[CohortRow]) -> None:
+    Args:
+        job: the run's job.
+        rows: of the task.
+        secret: the hospital's secret, of which ids are made.
+    """
+
+    def __init__(self, job: Job, rows: Sequence[CohortRow], secret: bytes) -> None:
         self.recipe, self.dry_run, self.pending = job.recipe, job.dry_run, rows
+        self._key = derive_key(secret, job.recipe.release_id, "image")
         self.results: list[Result] = []
+
+    def id_of(self, row: CohortRow) -> str:
+        """As :meth:`fesf.scripts.data.release.Release.id_of`."""
+        return keyed_id(self._key, *row.key)
 
     def add(self, row: CohortRow, content: bytes, clipped: float, check: PhaseCheck) -> None:
         """As :meth:`fesf.scripts.data.release.Release.add`; the release itself judges the check."""
@@ -121,6 +134,7 @@ class HidePlugin(WorkerPlugin):
             torch.set_num_threads(1)
             opened: Job = pickle.loads(seal.open(self.sealed, "job"))  # authentic, or it would not open
             opened.network = opened.network.to(torch.device(opened.device))
+            opened.refusal = _other_software(opened)
             self._job = opened
         return self._job
 
@@ -142,9 +156,10 @@ def hide_task(run: str, number: int, sealed: bytes) -> bytes | str:
         A pickled :class:`Answer`, sealed; or, where this worker cannot seal, a fixed text that says why.
     """
     try:
-        seal = Seal(load_secret(os.environ.get(SECRET_FILE_VARIABLE)), run)
+        secret = load_secret(os.environ.get(SECRET_FILE_VARIABLE))
     except (ValueError, OSError):
         return NO_SECRET
+    seal = Seal(secret, run)
     try:
         rows = pickle.loads(seal.open(sealed, f"task {number}"))
     except SealError:
@@ -153,7 +168,7 @@ def hide_task(run: str, number: int, sealed: bytes) -> bytes | str:
     try:
         refusal = unfit(worker)
         plugin: Any = worker.plugins[plugin_name(run)]
-        answer = Answer(refusal=refusal) if refusal else _hide(plugin.job(seal), rows)
+        answer = Answer(refusal=refusal) if refusal else _hide(plugin.job(seal), rows, secret)
     except Exception as error:  # its text may hold a path
         named = ", ".join(str(row.row) for row in rows)
         answer = Answer(
@@ -174,19 +189,23 @@ def unfit(worker: Worker) -> str:
     return ""
 
 
-def _hide(job: Job, rows: Sequence[CohortRow]) -> Answer:
+def _other_software(job: Job) -> str:
+    found = job.recipe.software
+    other = [f"{name} {found[name]} (here {wanted})" for name, wanted in job.software.items() if found[name] != wanted]
+    return f"A worker has other software: {', '.join(other)}. Install the same everywhere." if other else ""
+
+
+def _hide(job: Job, rows: Sequence[CohortRow], secret: bytes) -> Answer:
+    if job.refusal:
+        return Answer(refusal=job.refusal)
     import torch
     from monai.data import DataLoader
     from monai.engines import SupervisedEvaluator
 
     from fesf.scripts.data.cohort import CohortError
 
-    found = job.recipe.software
-    other = [f"{name} {found[name]} (here {wanted})" for name, wanted in job.software.items() if found[name] != wanted]
-    if other:
-        return Answer(refusal=f"A worker has other software: {', '.join(other)}. Install the same everywhere.")
     dataset, writer = copy.copy(job.dataset), copy.copy(job.writer)
-    dataset.data, writer.release = rows, Collected(job, rows)
+    dataset.data, writer.release = rows, Collected(job, rows, secret)
     engine = SupervisedEvaluator(
         device=torch.device(job.device),
         val_data_loader=DataLoader(dataset, batch_size=1),

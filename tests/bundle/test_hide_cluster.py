@@ -219,7 +219,7 @@ def test_dry_run(make_cohort: Callable[..., Path], inside: str, capsys: pytest.C
     assert not (folder / "out").exists()
 
 
-def test_the_second_pass_too(make_cohort: Callable[..., Path], inside: str, tmp_path: Path) -> None:
+def test_the_second_pass_and_dicom_too(make_cohort: Callable[..., Path], inside: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = EnhancementGenerator(2)
     with torch.no_grad():  # it starts as the identity
@@ -227,7 +227,7 @@ def test_the_second_pass_too(make_cohort: Callable[..., Path], inside: str, tmp_
             parameter.add_(0.02 * torch.randn(parameter.shape))
     torch.save(generator.state_dict(), tmp_path / "generator.pt")
     folder = make_cohort(6)
-    ids = {"generator_file": str(tmp_path / "generator.pt"), "bit_depth": 16, "disclose_patients": True}
+    ids = {"generator_file": str(tmp_path / "generator.pt"), "bit_depth": 16, "output": "dicom"}
     hide(folder, **own(folder, "one"), **ids)
     hide(folder, **own(folder, "two"), **ids, scheduler=inside)
     assert outcome(folder, "two") == outcome(folder, "one")

@@ -17,7 +17,7 @@ from torch import nn
 from fesf.scripts.data import recipe
 from fesf.scripts.data.release import Release
 from fesf.scripts.engines import cluster_worker
-from fesf.scripts.engines.cluster import ClusterEngine
+from fesf.scripts.engines.cluster import ClusterEngine, ClusterError
 from fesf.scripts.engines.cluster_worker import Answer, HidePlugin, hide_task, plugin_name
 from fesf.scripts.engines.sealed import Seal
 from tests.bundle.test_hide import SECRET, workflow
@@ -84,6 +84,12 @@ def test_the_job_holds_no_row_and_no_secret(site: Site) -> None:
     assert site.release.pending  # the client's own parts are as they were
     assert site.engine.writer.release is site.release
     assert site.engine.evaluator.data_loader.dataset.data is site.release.pending  # type: ignore[union-attr]
+
+
+def test_a_component_that_cannot_be_sent(site: Site) -> None:
+    site.engine.evaluator.inferer = lambda *_: None  # type: ignore[assignment,return-value]
+    with pytest.raises(ClusterError, match=r"^A component of hide.json cannot be sent to workers \(\w+\): leave sched"):
+        site.engine._job()
 
 
 def test_the_jobs_secret_is_the_workers_own(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
