@@ -239,9 +239,8 @@ def test_workers_that_would_spill_are_refused(
 ) -> None:
     monkeypatch.setenv("FESF_SECRET_FILE", str(secret_file))
     folder = make_cohort(3)
-    with LocalCluster(
-        1, processes=False, threads_per_worker=1, protocol="tcp", dashboard_address="127.0.0.1:0"
-    ) as made:
+    usual = {"distributed.worker.memory.target": 0.6, "distributed.worker.memory.spill": 0.7}
+    with dask.config.set(usual), LocalCluster(1, protocol="tcp", memory_limit="1GiB", **INSIDE) as made:
         message = refused(folder, scheduler=made.scheduler_address)
     assert message.startswith("A worker may write its memory to disk: start dask worker with DASK_DISTRIBUTED__WORKER")
     assert list((folder / "out" / "store.partial" / "images").iterdir()) == []
