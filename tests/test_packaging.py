@@ -269,7 +269,10 @@ def test_commands_in_documents_exist(document: Path, capsys: pytest.CaptureFixtu
                 allowed = {"config_file", "tracking", "meta_file", "logging_file"}
                 assert options <= known | allowed, f"{command}: {options - known - allowed}"
         elif module.startswith("fesf."):
-            assert (ROOT / f"{module.removeprefix('fesf.').replace('.', '/')}.py").is_file(), command
+            place = ROOT / module.removeprefix("fesf.").replace(".", "/")
+            if (place / "__main__.py").is_file():
+                place, module = place / "__main__", f"{module}.__main__"
+            assert place.with_suffix(".py").is_file(), command
             with pytest.raises(SystemExit, match=r"^0$"):
                 importlib.import_module(module).main(["--help"])
             helped = capsys.readouterr().out
