@@ -2,5 +2,5 @@
 
 An attack is a module of one shape (:mod:`fesf.scripts.audit.attack`): :mod:`~fesf.scripts.audit.onlooker`,
 :mod:`~fesf.scripts.audit.same_image`, :mod:`~fesf.scripts.audit.amplitude`, :mod:`~fesf.scripts.audit.ridge`,
-:mod:`~fesf.scripts.audit.nearest`.
+:mod:`~fesf.scripts.audit.nearest`, :mod:`~fesf.scripts.audit.text_dictionary`.
 """

@@ -16,6 +16,13 @@ def band_mask(shape: Sequence[int], alpha: float) -> NDArray[np.bool_]:
     return low_frequency_mask(shape, alpha).numpy()
 
 
+def half_band(shape: Sequence[int], alpha: float) -> NDArray[np.bool_]:
+    """The band in the half spectrum of ``rfft2``, (H, W // 2 + 1), each pair of conjugate frequencies once."""
+    mask = band_mask(shape, alpha)[:, : shape[1] // 2 + 1].copy()
+    mask[shape[0] // 2 + 1 :, 0] = False  # conjugates of the rows above
+    return mask
+
+
 def band_amplitude(images: Floats, alpha: float) -> Floats:
     """Amplitudes of the low band, each pair of conjugate frequencies once.
 
@@ -26,10 +33,7 @@ def band_amplitude(images: Floats, alpha: float) -> Floats:
     Returns:
         (N, F), the mean of the image (DC) first.
     """
-    half = images.shape[2] // 2 + 1
-    mask = band_mask(images.shape[1:], alpha)[:, :half].copy()
-    mask[images.shape[1] // 2 + 1 :, 0] = False  # conjugates of the rows above
-    return np.abs(np.fft.rfft2(images))[:, mask]
+    return np.abs(np.fft.rfft2(images))[:, half_band(images.shape[1:], alpha)]
 
 
 def log_amplitude(images: Floats, alpha: float) -> Floats:
