@@ -20,7 +20,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill canaries clean
+.PHONY: help train test lint bench reproduce kill canaries soak clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -73,6 +73,10 @@ kill: $(VENV)/.dev-$(STAMP)  ## kill -9 hide N=20 times at random moments, resum
 
 canaries: $(VENV)/.user-$(STAMP)  ## send a made-up export through every stage and search what leaves: docs/canaries.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.canaries --out docs $(ARGS)
+
+soak: $(VENV)/.dev-$(STAMP)  ## N=20000 broken files, tables and documents to all that reads them: docs/soak.json (it resumes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.soak --number $(if $(filter command% environ%,$(origin N)),$(N),20000) \
+	  --out docs/soak.json $(ARGS)
 
 clean:  ## remove what make made, except the run folders
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

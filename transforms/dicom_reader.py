@@ -11,7 +11,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike, fspath
 from pathlib import Path
 from struct import unpack
@@ -31,6 +31,7 @@ from fesf.transforms.dicom import (
     orientation,
     slice_position,
 )
+from fesf.transforms.dicom_file import BoundedFile
 from fesf.transforms.dicom_text import outside_regions
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ SERIES_SUFFIX = ".series.json"
 GAP_TOLERANCE = 0.05
 """Share of the usual gap by which the gaps between slices may differ before a series is no volume."""
 DIRECTION_TOLERANCE = 1e-3
+SHAPE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 
 Path_ = str | PathLike[str]
 
@@ -89,7 +91,8 @@ def read_header(path: Path_ | BinaryIO, pixels: bool = False) -> Dataset:
 
     with quiet():
         try:
-            header = pydicom.dcmread(path, force=True, stop_before_pixels=not pixels)
+            with BoundedFile(fspath(path)) if isinstance(path, str | PathLike) else nullcontext(path) as file:
+                header = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
         except (MemoryError, OSError):
             raise
         except Exception:
@@ -146,22 +149,35 @@ def iter_frames(
 
     count = frame_count(header)
     wanted = range(count) if frames is None else frames
-    if any(not 0 <= index < count for index in wanted):
+    if frames is not None and any(not 0 <= index < count for index in frames):
         raise IndexError(f"it has {count} frame(s)")
     with quiet():
         outside = outside_regions(header) if regions else None
-        decoded = iter(iter_pixels(header, indices=list(wanted)))
+        decoded = iter(iter_pixels(header, indices=frames))
         for index in wanted:
             try:
+                _reserve(header)
                 stored = next(decoded)
                 frame = grey_frame(stored, header, index, window)
             except (DicomError, MemoryError):
                 raise
             except StopIteration:
                 raise DicomError("it has fewer frames than its header says") from None
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of decoders in Rust
+                    raise
                 raise DicomError(f"its pixels cannot be decoded ({type(error).__name__})") from None
             yield frame if outside is None else frame.with_padding(outside)
+
+
+def _reserve(header: Dataset) -> None:
+    """Ask for the memory that decoding a frame takes: decoders in C and Rust end the process where there is none.
+
+    Raises:
+        MemoryError: when there is none.
+    """
+    rows, columns, samples, bits = (number(header, name) or 1 for name in SHAPE)
+    np.empty(int(max(0.0, rows * columns * samples) * (8 + max(8.0, bits) / 2)), dtype=np.uint8)
 
 
 def to_image(

@@ -5,13 +5,10 @@ Errors name the row of the table as a spreadsheet shows it (the header is row 1)
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import warnings
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,148 +18,28 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Orientation, Resize, ResizeWithPadOrCrop
 from torch.utils.data import Dataset
 
+from fesf.scripts.data.cohort_table import Cohort, CohortError, CohortRow, class_names, read_cohort
 from fesf.scripts.data.core_dumps import forbid_core_dumps
-from fesf.scripts.data.files import UNSHOWN
 from fesf.scripts.data.flags import flag
 from fesf.scripts.data.intensity import WINDOW, check_rule, limits
+from fesf.scripts.data.memory import READING, memory_limit
 from fesf.scripts.data.spacing import check_spacing, spacing
 from fesf.scripts.data.splits import read_splits
-from fesf.scripts.data.store import SECTIONS
+from fesf.scripts.data.store_format import SECTIONS
 from fesf.transforms import load_image
 from fesf.transforms.dicom import DicomError
 from fesf.transforms.text import MaskText, TextDetector
 
-REQUIRED = ("image", "label", "patient")
-OPTIONAL = ("study", "series", "frame", "split")
-
-
-class CohortError(ValueError):
-    """A row of the cohort, or its image, cannot be used; the text names the row and nothing of the patient."""
-
-
-@dataclass(frozen=True, slots=True)
-class CohortRow:
-    """One image of the cohort.
-
-    Args:
-        row: number of the row in the table, the header being row 1.
-        image: image as the table names it, relative to the table.
-        label: class name; empty when unknown.
-        patient: patient as the table names them.
-        study: study as the table names it; may be empty.
-        frame: slice or frame along the last axis; None for the whole file.
-        split: "training", "validation", "test", or empty when the product splits.
-    """
-
-    row: int
-    image: str
-    label: str
-    patient: str
-    study: str = ""
-    frame: int | None = None
-    split: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What makes the row's image one of its kind: the image and its frame."""
-        return self.image, "" if self.frame is None else str(self.frame)
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """A read ``cohort.csv``; see :func:`read_cohort`."""
-
-    folder: Path
-    rows: list[CohortRow]
-    class_names: list[str] = field(default_factory=list)
-
-    def item(self, row: CohortRow) -> dict[str, Any]:
-        """The row as a MONAI data set takes it: "image", "row", "frame", "id" and, where known, "label"."""
-        label = {"label": self.class_names.index(row.label)} if row.label else {}
-        image = str(self.folder / row.image)
-        return {
-            "image": image,
-            "row": row.row,
-            "frame": row.frame,
-            "id": f"row-{row.row}",
-            "patient": row.patient,
-        } | label
-
-    def labels_of_patients(self) -> dict[str, Counter[str]]:
-        """Per patient, how many images of each label."""
-        patients: dict[str, Counter[str]] = {}
-        for row in self.rows:
-            patients.setdefault(row.patient, Counter())[row.label] += 1
-        return patients
-
-
-def read_cohort(path: str | Path) -> Cohort:
-    """Read and check ``cohort.csv``.
-
-    Args:
-        path: table with the columns image, label, patient, optionally study, series, frame, split, and attributes
-            (sex, age group, site), which this reader leaves alone. Images are relative to the table. A label may be
-            empty. Class names are the labels in order (numbers by value).
-
-    Raises:
-        CohortError: when the table or a row cannot be used.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CohortError(f"cohort {str(path)!r} is not a file: pass the path of a cohort.csv.")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-        if missing:
-            raise CohortError(f"The cohort's header lacks {', '.join(missing)}: it needs {', '.join(REQUIRED)}.")
-        rows = [_parse(number, record) for number, record in enumerate(reader, start=2)]
-    if not rows:
-        raise CohortError("The cohort has no rows: add one line per image.")
-    _check(rows)
-    names = sorted({row.label for row in rows if row.label}, key=lambda name: (not name.isdigit(), name.zfill(9), name))
-    return Cohort(path.parent, rows, names)
-
-
-def _parse(number: int, record: Mapping[str, str | None]) -> CohortRow:
-    if None in record:
-        raise CohortError(f"Row {number} of the cohort has more cells than the header: quote cells that hold commas.")
-    cells = {name: (record.get(name) or "").strip() for name in REQUIRED + OPTIONAL}
-    for name in ("image", "patient"):
-        if not cells[name]:
-            raise CohortError(f"Row {number} of the cohort has no {name}: fill it in or delete the row.")
-    if cells["split"] not in ("", *SECTIONS):
-        raise CohortError(
-            f"Row {number} of the cohort has an unknown split: use {', '.join(SECTIONS)} or leave it empty. {UNSHOWN}"
-        )
-    if cells["frame"] and not cells["frame"].isdecimal():
-        raise CohortError(
-            f"Row {number} of the cohort has a frame that is no number: use 0, 1, 2, ... or leave it empty. {UNSHOWN}"
-        )
-    frame = int(cells["frame"]) if cells["frame"] else None
-    return CohortRow(number, cells["image"], cells["label"], cells["patient"], cells["study"], frame, cells["split"])
-
-
-def _check(rows: Sequence[CohortRow]) -> None:
-    images: dict[tuple[str, str], int] = {}
-    splits: dict[str, CohortRow] = {}
-    for row in rows:
-        first = images.setdefault(row.key, row.row)
-        if first != row.row:
-            raise CohortError(f"Rows {first} and {row.row} of the cohort name the same image: delete one of them.")
-        other = splits.setdefault(row.patient, row)
-        if other.split != row.split:
-            raise CohortError(
-                f"Rows {other.row} and {row.row} of the cohort are one patient in two splits ({other.split!r} and "
-                f"{row.split!r}): patients, not images, are split."
-            )
-    if len({bool(row.split) for row in rows}) > 1:
-        empty = next(row.row for row in rows if not row.split)
-        raise CohortError(f"Row {empty} of the cohort has no split, others have: fill the column or empty it.")
-
-
-def class_names(cohort: str | Path) -> list[str]:
-    """Names of the cohort's classes, in the order of their indices (see :func:`read_cohort`)."""
-    return read_cohort(cohort).class_names
+__all__ = [
+    "Cohort",
+    "CohortDataset",
+    "CohortError",
+    "CohortRow",
+    "LoadImageCohortd",
+    "class_names",
+    "load_datalist",
+    "read_cohort",
+]
 
 
 def load_datalist(cohort: str | Path, splits: str | Path, section: str) -> list[dict[str, Any]]:
@@ -210,6 +87,7 @@ class LoadImageCohortd(MapTransform):
             to ``spatial_size``. None resizes it to ``spatial_size`` whatever its spacing.
         hosts: scale by the host pool's percentiles, not the cohort's, where the rule is percentiles.
         mask_text: find text and cover it with black at full size (:class:`fesf.transforms.text.MaskText`).
+        reading_memory: MiB that reading one image may take beyond what the process holds (Linux); None for no limit.
         allow_missing_keys: do not raise when a key is missing.
 
     Returns of a call:
@@ -228,6 +106,7 @@ class LoadImageCohortd(MapTransform):
         pixel_spacing: Sequence[float] | None = None,
         hosts: bool = False,
         mask_text: bool | str = False,
+        reading_memory: int | None = READING // 2**20,
     ) -> None:
         forbid_core_dumps()
         super().__init__(keys, allow_missing_keys)
@@ -236,6 +115,7 @@ class LoadImageCohortd(MapTransform):
         self.pixel_spacing = check_spacing(pixel_spacing, len(self.spatial_size))
         self.mask_text = MaskText(TextDetector()) if flag("mask_text", mask_text) else None
         self._limits = limits(self.intensity_range, "hosts" if hosts else "range")
+        self.reading_memory = reading_memory
         self.resize = Resize(self.spatial_size, mode="area")
         self.orient = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
@@ -255,10 +135,23 @@ class LoadImageCohortd(MapTransform):
         except CohortError as error:
             raise CohortError(f"Row {row} of the cohort: {error}") from None
         except Exception as error:  # and paths in what they raise
-            raise CohortError(f"Row {row} of the cohort: its image cannot be read ({type(error).__name__}).") from None
+            raise CohortError(
+                f"Row {row} of the cohort: its image cannot be read ({type(error).__name__})."
+                " Replace it, or delete the row."
+            ) from None
 
     def prepare(self, path: str, frame: int | None = None) -> MetaTensor:
         """Read one file without a row's name; ``HostPool`` reads hosts the same way."""
+        try:
+            with memory_limit(None if self.reading_memory is None else self.reading_memory * 2**20):
+                return self._prepare(path, frame)
+        except MemoryError:
+            raise CohortError(
+                f"its image takes more than {self.reading_memory} MiB to read: see make_cohort's quarantine.csv whether"
+                " it is sound, then raise reading_memory."
+            ) from None
+
+    def _prepare(self, path: str, frame: int | None) -> MetaTensor:
         try:
             image: Any = load_image(
                 path, scale=self._limits is None, window=self.intensity_range == WINDOW, frame=frame, regions=True

@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fesf.scripts.data.files import make_private_folder, to_json, write_atomic
+from fesf.scripts.data.memory import READING, memory_limit
 from fesf.transforms import load_image
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _compute(
 
 def _pixels(path: str, frame: int | None, seed: int) -> np.ndarray:
     """Up to :data:`PIXELS` grey values of an image, drawn by the seed; without padding and what is outside regions."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), memory_limit(READING):
         warnings.simplefilter("ignore")  # readers quote header values in their warnings
         values = load_image(path, scale=False, frame=frame, padding=np.nan, regions=True).numpy().ravel()
     values = values[np.isfinite(values)]

@@ -51,8 +51,9 @@ def assign_splits(
             counts[SECTIONS.index(assigned[patient])] += vector
     # Each row of targets is the number of images of each label that the split should end with.
     targets = shares[:, None] * sum(vectors.values(), np.zeros(len(labels)))
-    order = np.random.default_rng(seed).permutation(sorted(vectors))
-    for patient in sorted(order.tolist(), key=lambda name: -vectors[name].sum()):
+    names = sorted(vectors)
+    order = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
+    for patient in sorted(order, key=lambda name: -vectors[name].sum()):
         if patient in assigned:
             continue
         filled = (counts[None] + np.eye(3)[:, :, None] * vectors[patient]) / targets  # (candidate, split, label)

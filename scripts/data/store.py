@@ -37,8 +37,10 @@ from fesf.scripts.data.store_format import (
     VERSION,
     StoreError,
     image_id,
+    is_index,
     load_dataset,
     load_manifest,
+    shown_name,
 )
 
 __all__ = [
@@ -102,6 +104,9 @@ def load_datalist(store: str | Path | None, section: str = "training", image: st
         for name in (SECTIONS if section == "all" else (section,))
         for item in dataset.get(name, [])
     ]
+    classes = len(dataset["class_names"])
+    if any("label" in item and not is_index(item["label"], classes) for item in items):
+        raise StoreError(f"{DATASET!r}: a label of {section} is no index of class_names: copy the store again.")
     if not items:
         raise ValueError(
             f"The section {section!r} of the store is empty: hide more patients or choose another section."
@@ -203,7 +208,9 @@ def refuse_other_files(store: str | Path) -> None:
     missing = sorted(listed - found)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise StoreError(f"{missing[0]!r}{more} cannot be read (missing): the store is incomplete, copy it again.")
+        raise StoreError(
+            f"{shown_name(missing[0])}{more} cannot be read (missing): the store is incomplete, copy it again."
+        )
     added = sorted(found - listed)
     if added:
         ids = [name for name in added if ID.fullmatch(image_id(name))]
@@ -254,18 +261,19 @@ class LoadImageStored(MapTransform):
 
     def _load(self, path: Path) -> MetaTensor:
         name = f"{IMAGES}/{path.name}"
+        shown = repr(name) if self.images is None else shown_name(name)
         if self.images is not None and (name not in self.digests or os.path.abspath(path.parent) != self.images):
-            raise StoreError(f"{name!r} is not in the store's manifest: only published surrogates are read.")
+            raise StoreError(f"{shown} is not in the store's manifest: only published surrogates are read.")
         try:
             content = path.read_bytes()
         except OSError as error:
             raise StoreError(
-                f"{name!r} cannot be read ({error.strerror}): the store is incomplete, copy it again."
+                f"{shown} cannot be read ({error.strerror}): the store is incomplete, copy it again."
             ) from None
         if self.images is not None and hashlib.sha256(content).digest() != self.digests[name]:
-            raise StoreError(f"{name!r} differs from its digest in the manifest: it was changed after publication.")
+            raise StoreError(f"{shown} differs from its digest in the manifest: it was changed after publication.")
         encoding = self.encoding or {"type": {".png": "png", ".dcm": "dicom"}.get(path.suffix.lower(), "nifti")}
         try:
             return decode_image(content, encoding)
         except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
-            raise StoreError(f"{name!r} is not a {encoding['type']} image ({type(error).__name__}).") from None
+            raise StoreError(f"{shown} is not a {encoding['type']} image ({type(error).__name__}).") from None

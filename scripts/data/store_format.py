@@ -69,7 +69,7 @@ def load_manifest(store: str | Path) -> dict[str, Any]:
     held = manifest if isinstance(manifest, dict) else {}
     if held.get("format") != FORMAT or held.get("version") != VERSION:
         raise FormatError(
-            f"The manifest says format {held.get('format')!r}, version {held.get('version')!r}; "
+            f"The manifest says format {shown(held.get('format'))}, version {shown(held.get('version'))}; "
             f"this release of fesf reads {FORMAT!r}, version {VERSION}."
         )
     _check(held)
@@ -78,21 +78,46 @@ def load_manifest(store: str | Path) -> dict[str, Any]:
 
 def _check(manifest: dict[str, Any]) -> None:
     encoding, files = manifest.get("encoding"), manifest.get("files")
-    if not isinstance(encoding, dict) or encoding.get("type") not in SUFFIXES or not _is_int(encoding.get("bits")):
+    kind = encoding.get("type") if isinstance(encoding, dict) else None
+    if not isinstance(encoding, dict) or kind not in tuple(SUFFIXES) or not _is_int(encoding.get("bits")):
         raise StoreError(
-            f"The manifest's encoding is {encoding!r}: it must name a type ({' or '.join(SUFFIXES)}) and bits."
+            f"The manifest's encoding is {shown(encoding)}: it must name a type ({' or '.join(SUFFIXES)}) and bits."
         )
     if not isinstance(files, dict):
         raise StoreError("The manifest lists no files: copy the store again.")
     for number, (name, entry) in enumerate(files.items(), 1):
         known = isinstance(entry, dict) and _is_int(entry.get("size")) and isinstance(entry.get("sha256"), str)
         if not known or not _DIGEST.fullmatch(entry["sha256"]):
-            place = Path(name).name if ID.match(Path(name).name) else f"entry {number} of files"
+            place = image_id(name) if ID.fullmatch(image_id(name)) else f"entry {number} of files"
             raise StoreError(f"The manifest has no SHA-256 and size for {place}: copy the store again.")
+
+
+def shown(value: Any) -> str:
+    """A document's value as an error may quote it: a small number or the format's own name, else what kind it is.
+
+    A document may come from anywhere, and hold a name, or a megabyte of anything.
+    """
+    if value is None or isinstance(value, bool) or value == FORMAT or (isinstance(value, int) and abs(value) < 10**9):
+        return repr(value)
+    return f"({type(value).__name__})"
+
+
+def shown_name(name: str) -> str:
+    """A file's name as an error may quote it: a document or a hexadecimal id's file, else only that it is none."""
+    if name in (MANIFEST, DATASET, SIGNATURE) or re.fullmatch(
+        rf"({IMAGES}/)?[0-9a-f]{{1,32}}(\.[a-z]{{2,3}}){{1,2}}", name
+    ):
+        return repr(name)
+    return "A file whose name is no id"
 
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_index(value: Any, length: int) -> bool:
+    """Whether a document's value is an index of a list of that length."""
+    return _is_int(value) and 0 <= value < length
 
 
 def load_dataset(store: str | Path) -> dict[str, Any]:

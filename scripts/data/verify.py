@@ -7,7 +7,6 @@ an added file's name could be a person's.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -65,8 +64,8 @@ CODES = {
     "bad-signature": "the signature is not the given key's over this manifest",
 }
 AXES = {"png": (2,), "nifti": (2, 3), "dicom": (2,)}
-LONGEST = {"dicom": 2**16 - 1}
-"""Largest number of rows or columns that a format can state, where it is a small one."""
+LONGEST = {"png": 2**31 - 1, "nifti": 2**15 - 1, "dicom": 2**16 - 1}
+"""Largest length of an axis that a format can state."""
 MANIFEST_KEYS = {"format", "version", "spatial_size", "encoding", "commitment", "files"}
 DATASET_KEYS = {"class_names", *SECTIONS}
 ITEM_KEYS = {"image", "label", "patient"}
@@ -135,7 +134,7 @@ def _known_encoding(manifest: Mapping[str, Any]) -> bool:
         keys |= {"patient_identity_removed"}
         if encoding.get("patient_identity_removed") not in DECISIONS:
             return False
-    limit = LONGEST.get(encoding["type"], math.inf)
+    limit = LONGEST[encoding["type"]]
     sized = isinstance(size, list) and all(type(length) is int and 0 < length <= limit for length in size)
     return sized and len(size) in AXES[encoding["type"]] and set(encoding) == keys and encoding["bits"] in (8, 16)
 
@@ -198,10 +197,10 @@ def _file(folder: Path, name: str, entry: Mapping[str, Any], manifest: Mapping[s
 
 
 def _fault(content: bytes, manifest: Mapping[str, Any], identity: str) -> str | None:
-    encoding, size = manifest["encoding"], manifest.get("spatial_size") or ()
+    if not _known_encoding(manifest):
+        return None  # the manifest is malformed, and a problem already
+    encoding, size = manifest["encoding"], manifest["spatial_size"]
     if encoding["type"] == "dicom":
-        if not _known_encoding(manifest):
-            return None  # the manifest is malformed, and a problem already
         return dicom_fault(content, size, encoding["bits"], identity, encoding["patient_identity_removed"])
     fault = png_fault if encoding["type"] == "png" else nifti_fault
     return fault(content, size, encoding["bits"])

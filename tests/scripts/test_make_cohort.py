@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from fesf.scripts import make_cohort as module
 from fesf.scripts.data.cohort import LoadImageCohortd, read_cohort
@@ -191,6 +192,27 @@ def deflated_bomb(path: Path) -> None:
     made.save_as(path, enforce_file_format=True)
 
 
+def encapsulated_bomb(path: Path, syntax: str, frame: bytes, side: int) -> None:
+    """A compressed frame of zeros of some hundred kilobytes."""
+    made = make_dicom(path, pixels(0).astype(np.uint8), Rows=side, Columns=side)
+    made.file_meta.TransferSyntaxUID = syntax
+    made.PixelData = encapsulate([frame])
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    made.save_as(path, enforce_file_format=True)
+
+
+def jpeg2000_bomb(path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (7000, 7000)).save(buffer, format="JPEG2000", no_jp2=True)
+    encapsulated_bomb(path, JPEG2000Lossless, buffer.getvalue(), 7000)
+
+
+def rle_bomb(path: Path) -> None:
+    zeros = b"\x81\0" * (10240 * 10240 // 128)  # each pair stands for 128 zeros
+    encapsulated_bomb(path, RLELossless, struct.pack("<16I", 1, 64, *[0] * 14) + zeros, 10240)
+
+
 def shipped(name: str) -> Callable[[Path], object]:
     return lambda path: shutil.copy(SHIPPED / name, path)
 
@@ -250,6 +272,8 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "bomb.png": ("too-large", lambda p: p.write_bytes(png(11000, 11000, 11000))),
     "bomb.nii.gz": ("too-large", lambda p: nifti(p, (11000, 11000, 1), 240)),
     "bomb.dcm": ("too-large", deflated_bomb),
+    "bomb-jpeg2000.dcm": ("too-large", jpeg2000_bomb),
+    "bomb-rle.dcm": ("too-large", rle_bomb),
     "four.nii": ("too-many-axes", lambda p: nib.save(nib.Nifti1Image(pixels(0, (3, 4, 5, 2)), np.eye(4)), p)),
     "nan.nii": ("not-finite", lambda p: nib.save(nib.Nifti1Image(np.full((4, 4), np.nan, "f4"), np.eye(4)), p)),
     "flat.dcm": ("constant", lambda p: make_dicom(p, pixels(0) * 0 + 7)),

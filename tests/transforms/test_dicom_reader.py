@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import shutil
+import struct
+import time
+import tracemalloc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import itk
@@ -239,6 +243,55 @@ def test_bad_files_are_refused_without_their_values(tmp_path: Path, make: Callab
     with pytest.raises(DicomError, match=message) as caught:
         load_image(path)
     assert "Schmidt" not in str(caught.value)
+
+
+def test_a_decoder_that_panics_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pylibjpeg-rle is written in Rust, whose panics are no Exception: they ended whoever read the file."""
+
+    class PanicException(BaseException):
+        pass
+
+    def panic(*_: object, **__: object) -> Iterator[np.ndarray]:
+        raise PanicException
+        yield
+
+    def stop(*_: object, **__: object) -> Iterator[np.ndarray]:
+        raise KeyboardInterrupt
+        yield
+
+    make_dicom(tmp_path / "a", volume(2))
+    monkeypatch.setattr("pydicom.pixels.iter_pixels", panic)
+    with pytest.raises(DicomError, match=r"its pixels cannot be decoded \(PanicException\)"):
+        load_image(tmp_path / "a")
+    monkeypatch.setattr("pydicom.pixels.iter_pixels", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load_image(tmp_path / "a")
+
+
+@pytest.mark.parametrize("tag", [0x00100010, 0x7FE00010])
+def test_a_length_beyond_the_end_takes_no_memory(tmp_path: Path, tag: int) -> None:
+    made = make_dicom(tmp_path / "a", volume(2)[0])
+    if tag == 0x00100010:  # with a length of four bytes
+        made.add_new(tag, "UT", "A" * 70_000)
+        made.save_as(tmp_path / "a", enforce_file_format=True)
+    content = bytearray((tmp_path / "a").read_bytes())
+    place = content.index(struct.pack("<HH", tag >> 16, tag & 0xFFFF)) + 8
+    content[place : place + 4] = struct.pack("<I", 2**31 - 2)
+    (tmp_path / "a").write_bytes(content)
+    tracemalloc.start()
+    with contextlib.suppress(DicomError):
+        load_image(tmp_path / "a")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_frames_beyond_count_are_not_listed(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "a", volume(2), NumberOfFrames=2_000_000_000)
+    start = time.process_time()
+    with pytest.raises(DicomError, match="cannot be decoded"):
+        load_image(tmp_path / "a")
+    assert time.process_time() - start < 5
 
 
 def test_dicom_is_known_by_its_content(tmp_path: Path) -> None:

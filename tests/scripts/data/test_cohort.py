@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pydicom.sequence import Sequence
 
 from fesf.scripts.data import cohort as module
 from fesf.scripts.data.cohort import CohortDataset, CohortError, CohortRow, LoadImageCohortd, read_cohort
+from tests.scripts.test_make_cohort import BAD
 from tests.transforms.dicom_files import make_dicom
 
 
@@ -47,18 +50,47 @@ def test_rows_count_as_a_spreadsheet_shows_them(tmp_path: Path) -> None:
         ("image,label,patient\na.png,1,\n", "Row 2 of the cohort has no patient"),
         ("image,label,patient\na.png,1,P,extra\n", "Row 2 of the cohort has more cells than the header"),
         ("image,label,patient\na.png,1,P\na.png,0,P\n", "Rows 2 and 3 of the cohort name the same image"),
-        ("image,label,patient,split\na.png,1,P,train\n", "Row 2 of the cohort has an unknown split: use training, v"),
+        (
+            "image,label,patient,split\na.png,1,P,train\n",
+            "Row 2 of the cohort has an unknown split: use training, validation, test",
+        ),
         (
             "image,label,patient,split\na.png,1,P,test\nb.png,1,P,training\n",
             "Rows 2 and 3 .* one patient in two splits",
         ),
         ("image,label,patient,split\na.png,1,P,test\nb.png,1,Q,\n", "Row 3 of the cohort has no split"),
-        ("image,label,patient,frame\na.png,1,P,last\n", "Row 2 of the cohort has a frame that is no number"),
+        (
+            'image,label,patient\na.png,1,"An\nna"\n',
+            "Row 2 of the cohort has a line break or control character in patient",
+        ),
+        (
+            "image,label,patient\na.png,1,Anna\0\n",
+            "Row 2 of the cohort has a line break or control character in patient",
+        ),
+        (
+            "image,label,patient,frame\na.png,1,P,%s\n" % ("9" * 5000),
+            "Row 2 of the cohort has a frame that is no number",
+        ),
+        ("image,label,patient,frame\na.png,1,P,Anna\n", "Row 2 of the cohort has a frame that is no number: use 0"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(CohortError, match=message):
+    with pytest.raises(CohortError, match=message) as caught:
         read_cohort(table(tmp_path, text))
+    assert "Anna" not in str(caught.value)  # a comma too many puts a patient into any column
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"image,label,patient\na.png,1,M\xfcller\n", "UnicodeDecodeError"),
+        (b"image,label,patient\na.png,1," + b"9" * 200_000, "Error"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "cohort.csv").write_bytes(content)
+    with pytest.raises(CohortError, match=rf"The cohort cannot be read \({kind}\): give a CSV file in UTF-8\."):
+        read_cohort(tmp_path / "cohort.csv")
 
 
 @pytest.mark.parametrize("column", ["split", "frame"])
@@ -100,6 +132,30 @@ def test_png_is_scaled_by_its_dtype_and_lies_as_loadimage_has_it(tmp_path: Path)
     np.testing.assert_allclose(image[0].numpy(), pixels.T / 255, atol=1e-7)
     assert set(image.meta) == set(MetaTensor(torch.zeros(1)).meta)
     assert image.applied_operations == []
+
+
+BOMBS = [name for name in BAD if name.startswith("bomb")]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA limits on Linux alone")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # MONAI leaves a broken PNG open
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_that_a_cohort_names_are_refused(tmp_path: Path, name: str) -> None:
+    """make_cohort sets them aside; a table that somebody wrote by hand, or a file that changed, brings them here."""
+    BAD[name][1](tmp_path / name)
+    with pytest.raises(
+        CohortError, match=r"Row 7 of the cohort: its image takes more than 200 MiB to read: .*raise rea"
+    ):
+        load(tmp_path / name, (8, 8), reading_memory=200)
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
+    make_dicom(tmp_path / "good", np.arange(64, dtype=np.uint16).reshape(8, 8))
+    assert load(tmp_path / "good", (8, 8), reading_memory=200).shape == (1, 8, 8)
+
+
+def test_a_spacing_of_the_header_is_no_way_round_the_limit(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.arange(16.0).reshape(4, 4) / 16, np.diag([1e6, 1e6, 1.0, 1.0])), tmp_path / "a.nii")
+    with pytest.raises(CohortError, match=r"Row 7 of the cohort: its image takes more than 200 MiB"):
+        load(tmp_path / "a.nii", (8, 8), reading_memory=200, pixel_spacing=(1.0, 1.0))
 
 
 def test_16_bit_png_and_intensity_range(tmp_path: Path) -> None:

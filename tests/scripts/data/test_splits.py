@@ -32,6 +32,11 @@ def test_small_cohorts_fill_every_split() -> None:
     assert set(assign_splits(cohort(10)).values()) == {"training", "validation", "test"}
 
 
+def test_any_text_is_a_patient() -> None:
+    """numpy's text arrays drop zeros at the end."""
+    assert set(assign_splits({"P\0": Counter("a"), "P": Counter("a"), "Ä ": Counter("b")})) == {"P\0", "P", "Ä "}
+
+
 def test_seed_decides() -> None:
     patients = cohort(60)
     assert assign_splits(patients, seed=3) == assign_splits(dict(reversed(patients.items())), seed=3)

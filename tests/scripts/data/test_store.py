@@ -155,6 +155,19 @@ def test_changed_dataset_is_refused(store: Path) -> None:
         module.load_datalist(store)
 
 
+@pytest.mark.parametrize("label", [2, -1, True, "1", None, 10**30])
+def test_labels_that_are_no_class_are_refused(store: Path, label: object) -> None:
+    """Also where the digest fits: who can make a dataset.json can make a manifest."""
+    document, manifest = (json.loads((store / name).read_text()) for name in ("dataset.json", "manifest.json"))
+    document["training"][0]["label"] = label
+    content = json.dumps(document).encode()
+    manifest["files"]["dataset.json"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (store / "dataset.json").write_bytes(content)
+    (store / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=r"'dataset.json': a label of training is no index of class_names"):
+        module.load_datalist(store)
+
+
 def test_loader_reads_what_the_manifest_vouches_for(store: Path) -> None:
     loader = LoadImageStored("image", store)
     item = loader(module.load_datalist(store)[0])
@@ -194,6 +207,10 @@ def test_loader_refuses_a_store_with_other_files(store: Path) -> None:
     (store / "images" / "cc.png").unlink()
     with pytest.raises(StoreError, match=r"'images/cc.png' cannot be read \(missing\): the store is incomplete"):
         LoadImageStored("image", store)
+    manifest = store / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("images/cc.png", "images/Schmidt.png"))
+    with pytest.raises(StoreError, match=r"^A file whose name is no id cannot be read \(missing\)"):
+        LoadImageStored("image", store)
 
 
 def test_loader_checks_at_every_read(store: Path) -> None:
@@ -226,6 +243,23 @@ def test_loader_checks_at_every_read(store: Path) -> None:
             b' "files": {"images/Schmidt.png": {"size": 3, "sha256": "x"}}}',
             r"no SHA-256 and size for entry 1 of files",
         ),
+        (
+            "manifest.json",
+            b'{"format": "Anna Schmidt", "version": 99999999999}',
+            r"The manifest says format \(str\), version \(int\); this release",
+        ),
+        (
+            "manifest.json",
+            b'{"format": "fesf-surrogate-store", "version": 1, "encoding": "Schmidt"}',
+            r"The manifest's encoding is \(str\): it must name",
+        ),
+        (
+            "manifest.json",
+            b'{"format": "fesf-surrogate-store", "version": 1, "encoding": {"type": [], "bits": 8}}',
+            r"The manifest's encoding is \(dict\): it must name",
+        ),
+        ("manifest.json", b"[" * 100_000, r"manifest\.json is not JSON \(RecursionError\)"),
+        ("manifest.json", b"9" * 5000, r"manifest\.json is not JSON \(ValueError\)"),
         ("dataset.json", b"{", r"dataset\.json is not JSON"),
     ],
 )

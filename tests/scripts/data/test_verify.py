@@ -121,6 +121,13 @@ def test_a_disclosed_patient_in_two_sections(store: Path) -> None:
         ({"files": {"images/Schmidt.png": {"size": 1}}}, ("malformed-manifest", "manifest.json")),
         ({"encoding": {"type": "gif", "bits": 8}}, ("malformed-manifest", "manifest.json")),
         ({"spatial_size": [8, 6, 4]}, ("malformed-manifest", "manifest.json")),
+        ({"spatial_size": 7}, ("malformed-manifest", "manifest.json")),
+        ({"spatial_size": ["a", "b"]}, ("malformed-manifest", "manifest.json")),
+        (
+            {"encoding": {"type": "nifti", "bits": 8}, "spatial_size": [8, 6, 10**30]},
+            ("malformed-manifest", "manifest.json"),
+        ),
+        ({"encoding": {"type": {}, "bits": 8}}, ("malformed-manifest", "manifest.json")),
         ({"date": "2026"}, ("unknown-key", "manifest.json")),
     ],
 )
