@@ -41,7 +41,6 @@ from fesf.transforms import MaskText, TextDetector, hide, load_image
 COMMAND = "python -m fesf.scripts.bench_text"
 ALPHAS, BETA = (0.1, 0.25, 0.5), 0.5
 FONT, SIZE = "sans", 24
-POOL = 30
 CROPS = {
     "US1_J2KR.dcm": (45, 108, 595, 337),
     "gdcm-US-ALOKA-16_big.dcm": (105, 70, 640, 415),
@@ -128,14 +127,15 @@ def write_names(
     return written, overlays, truth
 
 
-def hidden_scene(plain: Array, host: Array, pool: Array, alpha: float) -> Scene:
+def hidden_scene(plain: Array, host: Array, alpha: float) -> Scene:
     """A release of 8-bit surrogates of these plaintexts (N, H, W), one a patient."""
     seen = hide(torch.from_numpy(plain)[:, None], torch.from_numpy(host)[None], alpha, BETA, clip=True)[:, 0]
     eight = np.rint(seen.numpy().astype(np.float64) * 255) / 255
     order = np.arange(len(plain))
     victims = Images(eight, plain.astype(np.float64), np.zeros_like(order), order, order)
     nobody = victims.take(order[:0])
-    return Scene(nobody, victims, host.astype(np.float64), pool.astype(np.float64), alpha, BETA)
+    public = host.astype(np.float64)
+    return Scene(nobody, victims, public, public[None], alpha, BETA)
 
 
 def rate(hits: np.ndarray) -> dict[str, float | int]:
@@ -150,8 +150,8 @@ def measure_attack(
     shared: Path, mask: MaskText, victims: int, candidates: int, progress: bool
 ) -> tuple[dict[str, Any], list[Array]]:
     """The dictionary attack on texts, on none, on masked ones; and the backgrounds that it used."""
-    kind, images = grounds(shared, victims + POOL + 1)
-    host, pool, images = images[0], np.stack(images[1 : POOL + 1]), images[POOL + 1 :]
+    kind, images = grounds(shared, victims + 1)
+    host, images = images[0], images[1:]
     listed = tuple(names(candidates))
     written, overlays, truth = write_names(images, listed, 0)
     masked, found = [], []
@@ -173,7 +173,7 @@ def measure_attack(
     bar = tqdm(total=2 * len(plan) * len(ALPHAS), desc="Attack", disable=not progress)
     for name, plain, attack in plan:
         for alpha in ALPHAS:
-            scene = hidden_scene(np.stack(plain), host, pool, alpha)
+            scene = hidden_scene(np.stack(plain), host, alpha)
             for known in (True, False):
                 attacker = replace(attack, host_known=known)
                 score = attacker.score(attacker.fit(scene), scene)
@@ -185,7 +185,7 @@ def measure_attack(
                 bar.update()
     bar.close()
     setting = {"background": kind, "size": [512, 512], "beta": BETA, "candidates": candidates, "chance": 1 / candidates}
-    setting |= {"font": FONT, "font_size": SIZE, "pool": POOL, "covered_by_mask": round(float(np.mean(found)), 3)}
+    setting |= {"font": FONT, "font_size": SIZE, "covered_by_mask": round(float(np.mean(found)), 3)}
     return setting | {"rows": rows}, images
 
 

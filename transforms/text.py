@@ -29,6 +29,8 @@ Detector = Callable[[NDArray[np.uint8]], Boxes]
 MARGIN = 0.25
 """Share of a box's shorter side by which it grows on each side (our choice), at least :data:`LEAST_MARGIN` pixels."""
 LEAST_MARGIN = 2
+TALLEST = 0.2
+"""A line of text is at most so high, as a share of the picture's shorter side (our choice); the rest is anatomy."""
 
 
 def widen(boxes: Boxes, margin: float, shape: tuple[int, int]) -> Boxes:
@@ -88,6 +90,8 @@ class TextDetector:
         found, _ = self._network()(cv2.cvtColor(cv2.resize(picture, size, interpolation=method), cv2.COLOR_GRAY2RGB))
         corners = np.asarray(found if found is not None else [], dtype=np.float64).reshape(-1, 4, 2)
         corners = corners * [columns / size[0], rows / size[1]]
+        sides = np.linalg.norm(corners[:, [1, 3]] - corners[:, :1], axis=2).min(axis=1)
+        corners = corners[sides <= TALLEST * min(rows, columns)]
         low, high = np.floor(corners.min(axis=1)), np.ceil(corners.max(axis=1)) + 1
         boxes = np.concatenate([np.maximum(low, 0), np.minimum(high, [columns, rows])], axis=1)
         return boxes.astype(np.int64)
@@ -132,24 +136,29 @@ class MaskText(Transform):
         """Widened boxes (n, 4) of the text in one slice (1, x, y)."""
         return widen(self.detector(picture(image[0])), self.margin, (image.shape[2], image.shape[1]))
 
-    def __call__(self, img: NdarrayOrTensor) -> Tensor:
+    def __call__(self, img: NdarrayOrTensor, looked_at: NdarrayOrTensor | None = None) -> Tensor:
         """Return the image without the text that was found.
 
         Args:
             img: (1, x, y), or a volume (1, x, y, z) that is looked through slice by slice; finite values, brighter is
                 larger; x first, as :func:`~fesf.transforms.loading.load_image` gives it.
+            looked_at: where to look for the text: the same image before parts of it were made black, which would cut
+                letters; None for ``img`` itself.
 
         Returns:
             An image of the same shape and dtype.
 
         Raises:
-            ValueError: for another shape.
+            ValueError: for another shape, or two shapes.
         """
-        if img.ndim not in (3, 4) or img.shape[0] != 1:
+        looked_at = img if looked_at is None else looked_at
+        if img.ndim not in (3, 4) or img.shape[0] != 1 or looked_at.shape != img.shape:
             raise ValueError(f"the image has shape {tuple(img.shape)}: expected (1, x, y) or (1, x, y, z).")
-        plain = img.as_tensor() if isinstance(img, MetaTensor) else torch.as_tensor(img)
-        slices = [plain] if plain.ndim == 3 else plain.unbind(-1)
-        covered = [cover(one, self.boxes(one), self.value) for one in slices]
+        plain, seen = (
+            each.as_tensor() if isinstance(each, MetaTensor) else torch.as_tensor(each) for each in (img, looked_at)
+        )
+        slices = zip(*(([each] if each.ndim == 3 else each.unbind(-1)) for each in (plain, seen)), strict=True)
+        covered = [cover(one, self.boxes(other), self.value) for one, other in slices]
         out = covered[0] if plain.ndim == 3 else torch.stack(covered, dim=-1)
         return MetaTensor(out, affine=img.affine) if isinstance(img, MetaTensor) else out
 

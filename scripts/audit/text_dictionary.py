@@ -1,7 +1,7 @@
 """Burned-in text by dictionary: which of these names is written in the pixels?
 
 A text's amplitude hardly depends on where it stands, and hiding keeps amplitudes. So each candidate is drawn once and
-its amplitude compared with what the surrogate says of the plaintext's: a matched filter, numpy and scipy alone.
+its amplitude compared with what the surrogate says of the plaintext's, in numpy and scipy alone.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ def by_radius(values: Floats, shape: tuple[int, int], alpha: float) -> Floats:
     return rings[:, ring].reshape(values.shape)
 
 
-def matched(seen: Floats, weights: Floats, templates: Floats) -> Floats:
-    """Weighted correlation of observations (N, F) with templates (M, F), (N, M).
+def whitened(values: Floats, shape: tuple[int, int], alpha: float) -> NDArray[np.float32]:
+    """Amplitudes (N, F) with a mean square of 1 on every ring: no ring outweighs the others."""
+    level = by_radius(np.square(values), shape, alpha)
+    return (values / np.sqrt(np.maximum(level, 1e-12))).astype(np.float32)
 
-    Args:
-        seen: observations; 0 where nothing is to be seen.
-        weights: inverse variances, (F,) or (N, F).
-        templates: what each candidate would add.
-    """
-    weights = np.broadcast_to(weights, seen.shape).astype(np.float32)
-    norms = weights @ np.square(templates).T
-    return (seen.astype(np.float32) * weights) @ templates.T / np.sqrt(np.maximum(norms, 1e-30))
+
+def correlation(seen: NDArray[np.float32], templates: NDArray[np.float32]) -> Floats:
+    """Correlation of observations (N, F) with templates (M, F), up to a factor of each observation, (N, M)."""
+    centred = templates - templates.mean(1, keepdims=True)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return (seen - seen.mean(1, keepdims=True)).astype(np.float64) @ centred.T
 
 
 def ranks(likeness: Floats, truth: NDArray[np.int64]) -> Floats:
@@ -85,8 +85,8 @@ class TextDictionary:
         candidates: the names.
         written: for each victim's patient number, which candidate is written in their images; for the judge alone.
         font, size: as the attacker believes them; see :data:`fesf.scripts.data.text_overlay.FONTS`.
-        host_known: solve for the plaintext's amplitude by host, alpha and beta, one surrogate at a time, and take off
-            what is usual in the public pool; otherwise the store alone, less what is usual in it: the host drops out.
+        host_known: solve for the plaintext's amplitude by host, alpha and beta, one surrogate at a time; otherwise take
+            off what is usual in the store, in which host, alpha and beta drop out.
         boxes: look for the box that a mask of each name would leave.
     """
 
@@ -104,17 +104,14 @@ class TextDictionary:
     host_known: bool = False
     boxes: bool = False
 
-    def fit(self, scene: Scene) -> tuple[Floats, Floats | None]:
-        """The usual amplitude, of the public pool or of the store, and the store's inverse variance by ring."""
+    def fit(self, scene: Scene) -> Floats | None:
+        """The amplitude that is usual in the store; nothing where the host is known."""
         if self.host_known:
-            return np.median(band_amplitude(scene.pool, scene.alpha), axis=0), None
-        store = band_amplitude(np.concatenate([scene.known.seen, scene.victims.seen]), scene.alpha)
-        usual = np.median(store, axis=0)
-        shape = (scene.host.shape[0], scene.host.shape[1])
-        variance = by_radius(np.square(store - usual).mean(0), shape, scene.alpha)
-        return usual, 1 / np.maximum(variance, 1e-12)
+            return None
+        store = np.concatenate([scene.known.seen, scene.victims.seen])
+        return np.median(band_amplitude(store, scene.alpha), axis=0)
 
-    def score(self, fitted: tuple[Floats, Floats | None], scene: Scene) -> Score:
+    def score(self, fitted: Floats | None, scene: Scene) -> Score:
         """Rank every candidate for every victim."""
         likeness = self.likeness(fitted, scene)
         truth = np.array([self.written[int(patient)] for patient in scene.victims.patients])
@@ -122,17 +119,19 @@ class TextDictionary:
         details = {"median_rank": float(np.median(found)) + 1}
         return Score((found == 0).astype(float), scene.victims.patients, 1 / len(self.candidates), 1.0, details)
 
-    def likeness(self, fitted: tuple[Floats, Floats | None], scene: Scene) -> Floats:
+    def likeness(self, fitted: Floats | None, scene: Scene) -> Floats:
         """How well each candidate explains what is seen of each victim, (N, M)."""
-        (usual, weights), seen = fitted, scene.victims.seen
         shape = (scene.host.shape[0], scene.host.shape[1])
-        if weights is None:
-            unusual = solve(seen, scene.host, scene.alpha, scene.beta) - usual
-            weights = 1 / np.maximum(by_radius(np.square(unusual), shape, scene.alpha), 1e-12)
+        if fitted is None:
+            found = solve(scene.victims.seen, scene.host, scene.alpha, scene.beta)
         else:
-            unusual = band_amplitude(seen, scene.alpha) - usual
-        mask = half_band(shape, scene.alpha)
+            found = band_amplitude(scene.victims.seen, scene.alpha) - fitted
+        mask, seen = half_band(shape, scene.alpha), whitened(found, shape, scene.alpha)
         drawn = text_amplitudes(self.candidates, self.font, self.size, shape, self.boxes)
-        pieces = [drawn[start : start + PIECE][:, mask].astype(np.float32) for start in range(0, len(drawn), PIECE)]
-        mean = np.sum([piece.sum(0) for piece in pieces], axis=0) / len(drawn)
-        return np.concatenate([matched(unusual, weights, piece - mean) for piece in pieces], axis=1)
+        pieces = [
+            whitened(drawn[start : start + PIECE][:, mask].astype(np.float64), shape, scene.alpha)
+            for start in range(0, len(drawn), PIECE)
+        ]
+        # What the names have in common is part of what is usual in the store, and was taken off with it.
+        common = 0 if fitted is None else np.sum([piece.sum(0) for piece in pieces], axis=0) / len(drawn)
+        return np.concatenate([correlation(seen, piece - common) for piece in pieces], axis=1)

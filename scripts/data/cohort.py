@@ -152,10 +152,22 @@ class LoadImageCohortd(MapTransform):
             ) from None
 
     def _prepare(self, path: str, frame: int | None) -> MetaTensor:
+        image: Any = self._read(path, frame, regions=True)
+        if self.mask_text is not None:  # letters that a region's edge cuts would not be found
+            image = self.mask_text(image, self._read(path, frame, regions=False))
+        if image.ndim == 4:
+            image = self.orient(image)
+        if self.pixel_spacing is not None:
+            image = self._resample(image, self.pixel_spacing)
+        elif image.shape[1:] != self.spatial_size:
+            image = self.resize(image)
+        return MetaTensor(image.as_tensor().contiguous(), affine=image.affine)
+
+    def _read(self, path: str, frame: int | None, regions: bool) -> MetaTensor:
+        """One file at full size, grey in [0, 1], with the right number of axes."""
+        window = self.intensity_range == WINDOW
         try:
-            image: Any = load_image(
-                path, scale=self._limits is None, window=self.intensity_range == WINDOW, frame=frame, regions=True
-            )
+            image: Any = load_image(path, self._limits is None, window, frame, regions=regions)
         except DicomError as error:  # says what is wrong and quotes nothing
             raise CohortError(f"{error}.") from None
         except IndexError:
@@ -168,15 +180,7 @@ class LoadImageCohortd(MapTransform):
                 f"its image has {image.ndim - 1} axes, image_size {list(self.spatial_size)} has"
                 f" {len(self.spatial_size)}. Give image_size as many lengths, or name a frame."
             )
-        if self.mask_text is not None:
-            image = self.mask_text(image)
-        if image.ndim == 4:
-            image = self.orient(image)
-        if self.pixel_spacing is not None:
-            image = self._resample(image, self.pixel_spacing)
-        elif image.shape[1:] != self.spatial_size:
-            image = self.resize(image)
-        return MetaTensor(image.as_tensor().contiguous(), affine=image.affine)
+        return image
 
     def _resample(self, image: MetaTensor, wanted: tuple[float, ...]) -> Any:
         if torch.equal(image.affine[:3, :3], torch.eye(3, dtype=image.affine.dtype)):

@@ -152,9 +152,7 @@ def try_real_files(folders: Sequence[Path], mask: MaskText) -> list[dict[str, An
         outside = np.isnan(load_image(path, scale=False, frame=0, padding=np.nan, regions=True)[0, ..., 0].numpy().T)
         boxes = mask.boxes(whole)
         masked = covered_by(boxes, outside.shape)
-        both = outside | covered_by(
-            mask.boxes(whole.masked_fill(_tensor(outside.T)[None], float(whole.min()))), outside.shape
-        )
+        both = outside | masked
         text = covered_by(labels, outside.shape)
         found.append(
             {
@@ -169,12 +167,6 @@ def try_real_files(folders: Sequence[Path], mask: MaskText) -> list[dict[str, An
             }
         )
     return found
-
-
-def _tensor(values: NDArray[np.bool_]) -> Any:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def _share(covered: NDArray[np.bool_], box: Sequence[int]) -> float:

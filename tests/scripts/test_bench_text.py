@@ -34,7 +34,6 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(module, "TextDetector", White)
     monkeypatch.setattr(module, "make_host", film)
     monkeypatch.setattr(text_page, "make_host", film)
-    monkeypatch.setattr(module, "POOL", 4)
     options = ["--victims", "4", "--candidates", "12", "--films", "1", "--quiet"]
     main([*options, "--out", str(tmp_path / "out"), "--shared", str(tmp_path / "nowhere")])
     figures = json.loads((tmp_path / "out" / "burned_in_text.json").read_text())

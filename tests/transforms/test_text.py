@@ -81,6 +81,19 @@ def test_bad_arguments(margin: float, value: float) -> None:
         MaskText(lambda _: boxes(), margin, value)
 
 
+def test_text_may_be_looked_for_in_another_image() -> None:
+    def bright(given: np.ndarray) -> np.ndarray:
+        return boxes((1, 2, 4, 6)) if given[2, 1] == 255 else boxes()
+
+    image, before = torch.full((1, 8, 8), 0.5), torch.full((1, 8, 8), 0.5)
+    before[0, 1, 2] = 1.0
+    out = MaskText(bright, margin=0)(image, before)
+    assert (out == 0).sum() == 12
+    assert torch.equal(MaskText(bright, margin=0)(image), image)
+    with pytest.raises(ValueError, match="expected"):
+        MaskText(bright)(image, before[:, :4])
+
+
 def test_bad_shapes() -> None:
     for shape in ((3, 8, 8), (8, 8)):
         with pytest.raises(ValueError, match=r"expected \(1, x, y\) or \(1, x, y, z\)"):
@@ -116,6 +129,15 @@ def test_names_are_found_and_covered_and_nothing_else() -> None:
     again = pickle.loads(pickle.dumps(mask))  # as a loader's worker gets it
     assert again.detector._loaded is None
     assert again.boxes(written.T[None]).tolist() == mask.boxes(written.T[None]).tolist()
+
+
+@needs_detector
+def test_what_is_too_high_for_a_line_is_left() -> None:
+    image = np.full((240, 320), 0.1, dtype=np.float32)
+    detector = TextDetector(shortest=480)
+    small, large = (burn_in(image, Overlay("AB", "sans", size, 40, 20)) for size in (30, 120))
+    assert len(detector(picture(small.T))) == 1
+    assert len(detector(picture(large.T))) == 0
 
 
 @needs_detector

@@ -10,7 +10,14 @@ import torch
 
 from fesf.scripts.audit.attack import run_attack
 from fesf.scripts.audit.scene import Images, Scene
-from fesf.scripts.audit.text_dictionary import TextDictionary, by_radius, matched, ranks, text_amplitudes
+from fesf.scripts.audit.text_dictionary import (
+    TextDictionary,
+    by_radius,
+    correlation,
+    ranks,
+    text_amplitudes,
+    whitened,
+)
 from fesf.scripts.data.text_overlay import Overlay, burn_in, coverage, names, text_box
 from fesf.transforms import hide
 
@@ -93,15 +100,18 @@ def test_means_over_rings() -> None:
     np.testing.assert_allclose(by_radius(np.stack([values, 2 * values]), (8, 8), 0.25)[1], 2 * np.array(expected))
 
 
-def test_the_matched_filter_is_a_weighted_correlation() -> None:
+def test_rings_are_whitened_and_correlated() -> None:
     rng = np.random.default_rng(0)
-    seen, templates, weights = rng.normal(size=(3, 50)), rng.normal(size=(4, 50)), rng.uniform(1, 2, 50)
-    root = np.sqrt(weights)
-    expected = (seen * root) @ (templates * root).T / np.linalg.norm(templates * root, axis=1)
-    np.testing.assert_allclose(matched(seen, weights, templates), expected, rtol=1e-5, atol=1e-5)
-    each = np.broadcast_to(weights, seen.shape) * np.array([[1.0], [4.0], [9.0]])
-    scaled = expected * np.sqrt([[1.0], [4.0], [9.0]])
-    np.testing.assert_allclose(matched(seen, each, templates), scaled, rtol=1e-5, atol=1e-5)
+    values = rng.uniform(1, 2, (3, 13)) * np.arange(1, 14)
+    white = whitened(values, (8, 8), 0.25)
+    np.testing.assert_allclose(by_radius(np.square(white.astype(np.float64)), (8, 8), 0.25), 1.0, rtol=1e-5)
+    ratio = values / white
+    assert len(np.unique(np.rint(ratio[0] * 1e3))) == 4  # one factor a ring: 0, 1, 2, 3
+    seen, templates = (rng.normal(size=(count, 50)).astype(np.float32) for count in (3, 4))
+    expected = np.corrcoef(seen, templates)[:3, 3:]
+    found = correlation(seen, templates)
+    length = np.linalg.norm(seen - seen.mean(1, keepdims=True), axis=1, keepdims=True)
+    np.testing.assert_allclose(found / length, expected, atol=1e-5)
 
 
 def test_ties_count_half() -> None:

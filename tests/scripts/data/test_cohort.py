@@ -287,6 +287,28 @@ def test_declared_regions_alone_are_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(load(tmp_path / "a", (8, 8))[0].numpy().T, expected, atol=1e-6)
 
 
+def test_text_is_looked_for_beyond_the_regions_that_cut_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Recorder:
+        def __call__(self, picture: np.ndarray) -> np.ndarray:
+            seen.append(picture)
+            return np.array([[4, 0, 12, 3]])
+
+    monkeypatch.setattr(module, "TextDetector", Recorder)
+    stored = np.random.default_rng(0).integers(1, 255, (16, 16)).astype(np.uint8)
+    stored[0, :2] = 0, 255  # the detector's picture is stretched to 0 to 255
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 6, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 15, 15
+    make_dicom(tmp_path / "a", stored, SequenceOfUltrasoundRegions=Sequence([region]))
+    masked = load(tmp_path / "a", (16, 16), mask_text=True)[0].numpy().T
+    np.testing.assert_array_equal(seen[0], stored)
+    expected = stored / 255
+    expected[:, :6] = expected[:5, 2:14] = 0
+    np.testing.assert_allclose(masked, expected, atol=1e-6)
+
+
 def test_dicom_by_its_window(tmp_path: Path) -> None:
     stored = np.random.default_rng(0).integers(0, 2000, (8, 8)).astype(np.uint16)
     make_dicom(tmp_path / "a", stored, WindowCenter=1000, WindowWidth=501)
