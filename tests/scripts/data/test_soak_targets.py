@@ -100,7 +100,7 @@ def test_a_store_is_opened_as_training_opens_it(tmp_path: Path, encoding: str) -
     [
         ("Row 7 of the cohort: its image cannot be read (OSError).", ""),
         ("of one patient, qzxvirn.", "a marker"),
-        ("cannot open /work/place/a.png.", "a path"),
+        ("cannot open /srv/place/a.png.", "a path"),
         ("x" * 601 + ".", "endless"),
         ("a\nb.", "control characters"),
         ("\x1b[2J.", "control characters"),
@@ -109,7 +109,7 @@ def test_a_store_is_opened_as_training_opens_it(tmp_path: Path, encoding: str) -
     ],
 )
 def test_faults_of_a_text(text: str, fault: str) -> None:
-    found = fault_of(text, Path("/work/place"))
+    found = fault_of(text, Path("/srv/place"))
     assert fault in found
     assert bool(found) == bool(fault)
 
