@@ -96,8 +96,15 @@ class LimitedProcess:
     def _start(self) -> None:
         self._pipe, theirs = self._context.Pipe()
         self._worker = self._context.Process(target=_serve, args=(theirs, self._functions, self.memory), daemon=True)
-        self._worker.start()
-        theirs.close()
+        try:
+            self._worker.start()
+        except OSError as error:  # its socket lies in TMPDIR, and a socket's path is short
+            self._worker = None
+            raise ValueError(
+                f"The process that reads files cannot be started ({error.args[-1]}): set TMPDIR to a short path."
+            ) from None
+        finally:
+            theirs.close()
         try:
             ready = self._pipe.poll(START_SECONDS) and self._pipe.recv()
         except (EOFError, OSError):

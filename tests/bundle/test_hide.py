@@ -297,7 +297,7 @@ def test_bad_rows_stop_the_run_or_are_set_aside(make_cohort: Callable[..., Path]
     aside = {"hospital_dir": str(folder / "h2"), "store_dir": str(folder / "s2"), "on_bad_row": "quarantine"}
     store = hide(folder, **aside)
     assert len(contents(store)) == 25
-    assert (folder / "h2" / "quarantine.csv").read_text().splitlines()[1].startswith("12,Row 12 of the cohort")
+    assert (folder / "h2" / "quarantine.csv").read_text().splitlines()[1].startswith('12,"Row 12 of the cohort')
     assert json.loads((folder / "h2" / "release.json").read_text())["quarantined"] == 1
 
 

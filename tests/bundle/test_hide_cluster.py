@@ -202,7 +202,7 @@ def test_rows_that_cannot_be_used(make_cohort: Callable[..., Path], inside: str)
     hide(folder, **own(folder, "one"), on_bad_row="quarantine")
     hide(folder, **own(folder, "two"), on_bad_row="quarantine", scheduler=inside)
     assert outcome(folder, "two") == outcome(folder, "one")
-    assert b"\n12,Row 12 of the cohort" in outcome(folder, "two")[1]["quarantine.csv"]
+    assert b'\n12,"Row 12 of the cohort' in outcome(folder, "two")[1]["quarantine.csv"]
 
 
 def test_the_identity_never_publishes(make_cohort: Callable[..., Path], inside: str) -> None:
@@ -240,7 +240,7 @@ def test_workers_that_would_spill_are_refused(
     monkeypatch.setenv("FESF_SECRET_FILE", str(secret_file))
     folder = make_cohort(3)
     usual = {"distributed.worker.memory.target": 0.6, "distributed.worker.memory.spill": 0.7}
-    with dask.config.set(usual), LocalCluster(1, protocol="tcp", memory_limit="1GiB", **INSIDE) as made:
+    with dask.config.set(usual), LocalCluster(1, protocol="tcp", memory_limit="64TiB", **INSIDE) as made:
         message = refused(folder, scheduler=made.scheduler_address)
     assert message.startswith("A worker may write its memory to disk: start dask worker with DASK_DISTRIBUTED__WORKER")
     assert list((folder / "out" / "store.partial" / "images").iterdir()) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,13 @@ FILES = 24
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    folder = tmp_path_factory.mktemp("canaries")
+def quick() -> Iterator[tuple[int, Path]]:
+    """In a folder of a short name: each zone has its temporary folder below, in which sockets lie."""
+    with tempfile.TemporaryDirectory(prefix="c") as place:
+        yield run(Path(place))
+
+
+def run(folder: Path) -> tuple[int, Path]:
     words = ["--files", str(FILES), "--quick", "--quiet", "--work", str(folder / "work"), "--out", str(folder / "out")]
     return canaries.main(words), folder
 

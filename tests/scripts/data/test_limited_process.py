@@ -38,3 +38,15 @@ def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPat
         pytest.raises(RuntimeError, match="not start"),
     ):
         process.ask("pid")
+
+
+def test_a_socket_that_cannot_be_made_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: object) -> None:
+        raise OSError("AF_UNIX path too long")
+
+    with LimitedProcess({}, "fesf.scripts.data.limited_process") as process:
+        monkeypatch.setattr(process._context.Process, "start", start)
+        with pytest.raises(
+            ValueError, match=r"cannot be started \(AF_UNIX path too long\): set TMPDIR to a short path"
+        ):
+            process.ask("nothing")
