@@ -213,6 +213,18 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {"throughput": ratios, "day": days}
 
 
+def as_given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """The command with each option that is not its default: a folder as DIR, no ``--out``, which changes no figure."""
+    words = [COMMAND]
+    for name, value in vars(options).items():
+        if name == "out" or value == parser.get_default(name):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += ["DIR"] if name == "folder" else map(str, value if isinstance(value, list) else [value])
+    return " ".join(words)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0])
@@ -234,8 +246,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--day {options.day}: give more than {EARLY}, after which memory is looked at first.")
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
-    command = COMMAND + " --folder DIR" * bool(options.folder) + " --mask-text" * options.mask_text
-    head = provenance(command, PACKAGES + READERS) | {"threads": 1, "seed": 0, "repeats": options.repeats, "size": SIZE}
+    head = provenance(as_given(parser, options), PACKAGES + READERS) | {
+        "threads": 1,
+        "seed": 0,
+        "repeats": options.repeats,
+        "size": SIZE,
+    }
     load, start = load_average(), time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name), options)

@@ -171,7 +171,8 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     bench_dicom.main(["--out", str(tmp_path / "docs"), *given])
     found = json.loads((tmp_path / "docs" / "bench_dicom.json").read_text())
     assert json.loads(capsys.readouterr().out) == {name: found[name] for name in ("day", "throughput")}
-    assert found["command"] == "python -m fesf.scripts.bench_dicom --folder DIR"
+    asked = "--folder DIR --images 9 --repeats 2 --day 21 --syntaxes rle"
+    assert found["command"] == f"python -m fesf.scripts.bench_dicom {asked}"
     assert str(tmp_path) not in json.dumps(found)
     assert found["day"] == [{"asked": ["rle", 21, False]}, {"asked": ["rle", 21, True]}]
     assert sources == [[1, 9, 2, "window"], [1, 1, 2, "window"], [2, 9, 2, None], [2, 9, 2, None]]
@@ -198,7 +199,7 @@ def test_text_is_masked_in_a_file_of_its_own(
     found = json.loads((tmp_path / "bench_dicom_text.json").read_text())
     assert found["day"] == [{"asked": [syntax, 30, False, True]} for syntax in ("rle", "uncompressed")]
     assert "throughput" not in found
-    assert found["command"].endswith("bench_dicom --mask-text")
+    assert found["command"].endswith("bench_dicom --day 30 --syntaxes rle uncompressed --mask-text")
 
 
 def test_a_day_too_short_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
