@@ -1,0 +1,1 @@
+"""Soaking: broken files, tables and documents go to all that reads them."""
