@@ -39,7 +39,7 @@ TASK_IMAGES, TASK_PIXELS = 16, 2**22
 AHEAD = 3
 """Tasks handed out for each worker: one runs, the others wait there; this process holds no more answers."""
 PATIENCE = 60.0
-"""Seconds to wait for a worker when none is there."""
+"""Seconds to wait for a worker when none is there, or when all are paused."""
 KEPT = "what is finished is kept, run the same command again."
 TLS_HELP = (
     "set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and"
@@ -151,6 +151,7 @@ class _Tasks:
         self.out: dict[Future, tuple[int, Sequence[CohortRow]]] = {}
         self.done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self.count, self.workers, self.asked = 0, 0, 0.0
+        self.active = time.monotonic()
 
     def work(self) -> None:
         """Hand out and take in until nothing is left."""
@@ -166,12 +167,20 @@ class _Tasks:
                 progress.update(self._take(future))
 
     def _count_workers(self) -> None:
-        """Look how many there are, now and then; give up when there is none for long."""
+        """Look how many there are, now and then; give up when there is none, or none at work, for long."""
         started = time.monotonic()
         if started - self.asked < 1.0:
             return
         with _plain("was lost", KEPT):
-            self.workers, self.asked = len(self.client.nthreads()), started
+            workers = self.client.scheduler_info()["workers"].values()
+        self.workers, self.asked = len(workers), started
+        if not workers or any(worker["status"] != "paused" for worker in workers):
+            self.active = started
+        if started - self.active > PATIENCE:
+            raise ClusterError(
+                "The scheduler's workers are all paused: they hold too much of their memory limit. Start dask worker"
+                f" with a higher --memory-limit; {KEPT}"
+            )
         if not self.workers:
             with _plain("has no worker", f"start dask worker; {KEPT}"):
                 self.client.wait_for_workers(1, timeout=PATIENCE)

@@ -46,12 +46,14 @@ class Future:
 class Client:
     """A cluster whose workers do ``work`` with the rows of a task."""
 
+    status = "running"
+
     def __init__(self, work: Callable[[Sequence[CohortRow]], Any], workers: Sequence[int] = (2,)) -> None:
         self.work, self.counts, self.tasks = work, list(workers), []  # type: ignore[var-annotated]
 
-    def nthreads(self) -> dict[str, int]:
+    def scheduler_info(self) -> dict[str, Any]:
         count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
-        return dict.fromkeys(map(str, range(count)), 1)
+        return {"workers": {str(number): {"status": self.status} for number in range(count)}}
 
     def wait_for_workers(self, count: int, timeout: float) -> None:
         assert (count, timeout) == (1, cluster.PATIENCE)
@@ -105,6 +107,15 @@ def test_every_row_is_handed_out_bare_and_taken_in_whole() -> None:
     assert [(row.row, row.image) for row in sent] == [(row.row, row.image) for row in ROWS]
     assert {(row.label, row.patient, row.study) for row in sent} == {("", "", "")}
     assert release.added == [(row, b"%d" % row.row, 0.5, PhaseCheck(1.0, 0.0)) for row in ROWS]
+
+
+def test_workers_that_stay_paused_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(good)
+    client.status = "paused"
+    monkeypatch.setattr(Future, "add_done_callback", lambda *_: None)  # no task is ever done
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with pytest.raises(ClusterError, match=r"are all paused.*Start dask worker with a higher --memory-limit.*is kept"):
+        work(client, Release())
 
 
 def test_only_some_tasks_are_out() -> None:
