@@ -1,8 +1,8 @@
 """Compare our reading of DICOM with ITK's: ``python -m fesf.scripts.compare_readers FOLDER... --out TABLE``.
 
-Ours is pydicom with pylibjpeg; ITK reads with GDCM, which shares no decoder with them. Both give modality values,
-MONOCHROME1 turned round, colour as BT.601 luma. Padding pixels, which only we mark, are left out. The table names
-files: run it on public ones, or keep it.
+Ours is pydicom with pylibjpeg, and Pillow for JPEG Baseline; ITK reads with GDCM, which shares no decoder with them.
+Both give modality values, MONOCHROME1 turned round, colour as BT.601 luma. Padding pixels, which only we mark, are left
+out. The table names files: run it on public ones, or keep it.
 """
 
 from __future__ import annotations

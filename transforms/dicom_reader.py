@@ -42,6 +42,9 @@ SERIES_SUFFIX = ".series.json"
 GAP_TOLERANCE = 0.05
 """Share of the usual gap by which the gaps between slices may differ before a series is no volume."""
 DIRECTION_TOLERANCE = 1e-3
+DECODERS = {"1.2.840.10008.1.2.4.50": "pillow"}
+"""pydicom's plugin by transfer syntax, where its own choice is not ours. Of broken streams of JPEG Baseline,
+pylibjpeg-libjpeg takes memory without end."""
 SHAPE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 
 Path_ = str | PathLike[str]
@@ -153,7 +156,8 @@ def iter_frames(
         raise IndexError(f"it has {count} frame(s)")
     with quiet():
         outside = outside_regions(header) if regions else None
-        decoded = iter(iter_pixels(header, indices=frames))
+        plugin = DECODERS.get(str(getattr(header.file_meta, "TransferSyntaxUID", "")), "")
+        decoded = iter(iter_pixels(header, indices=frames, decoding_plugin=plugin))
         for index in wanted:
             try:
                 _reserve(header)
