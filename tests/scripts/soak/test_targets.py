@@ -128,7 +128,7 @@ def answering(value: Any) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("name", "change", "fault"),
     [
-        ("inspect", raising(KeyError("x")), r"make_cohort: unhandled KeyError at .*test_soak_targets:\d+"),
+        ("inspect", raising(KeyError("x")), r"make_cohort: unhandled KeyError at .*test_targets:\d+"),
         ("inspect", answering(Finding("odd")), "make_cohort: 'odd' is no reason code"),
         ("inspect", answering(Finding("", "png")), "make_cohort: accepted without a digest"),
         ("LoadImageCohortd", raising(RecursionError()), "hide: unhandled RecursionError at"),
