@@ -111,6 +111,15 @@ def read_cohort(path: str | Path) -> Cohort:
     return Cohort(path.parent, rows, names)
 
 
+def holds_control(cell: str) -> bool:
+    """Whether a text holds a line break or another control character, which no cell of the table may.
+
+    >>> holds_control("1.2.840"), holds_control("1.2\\n840")
+    (False, True)
+    """
+    return any(ord(character) < 32 for character in cell)
+
+
 def _parse(number: int, record: Mapping[str, str | None]) -> CohortRow:
     if None in record:
         raise CohortError(f"Row {number} of the cohort has more cells than the header: quote cells that hold commas.")
@@ -119,7 +128,7 @@ def _parse(number: int, record: Mapping[str, str | None]) -> CohortRow:
         if not cells[name]:
             raise CohortError(f"Row {number} of the cohort has no {name}: fill it in or delete the row.")
     for name, cell in cells.items():
-        if any(ord(character) < 32 for character in cell):
+        if holds_control(cell):
             raise CohortError(f"Row {number} of the cohort has a line break or control character in {name}: remove it.")
     if cells["split"] not in ("", *SECTIONS):
         raise CohortError(

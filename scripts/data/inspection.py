@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fesf.scripts.data.cohort_table import holds_control
 from fesf.scripts.data.formats import HEAD, is_detached, sniff, suffix_fits
 from fesf.transforms import load_image
 from fesf.transforms.dicom import DicomError, attribute, is_image, number
@@ -128,7 +129,7 @@ def _inspect_dicom(path: str, root: str) -> Finding:
         raise Unusable("bad-header") from None
     if None in sizes and not header.get("BitsAllocated"):
         raise Unusable("no-pixels")
-    if "" in texts[1:] or None in sizes or not bits:
+    if "" in texts[1:] or None in sizes or not bits or any(map(holds_control, texts)):
         raise Unusable("bad-header")
     values = math.prod(size or 0 for size in sizes) * samples
     _check_size(values, values * frames)

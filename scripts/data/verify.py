@@ -186,7 +186,7 @@ def _file(folder: Path, name: str, entry: Mapping[str, Any], manifest: Mapping[s
             content = file.read()
     except FileNotFoundError:
         return [Problem("missing-file", shown)]
-    except OSError:
+    except (OSError, ValueError):  # a name that no file system takes
         return [Problem("not-a-file", shown)]
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         return [Problem("digest-differs", shown)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from fesf.scripts.data.limited_process import LimitedProcess
 from fesf.scripts.data.store_format import DATASET, MANIFEST
-from fesf.scripts.soak import mutation as mutation
+from fesf.scripts.soak import mutation
 from fesf.scripts.soak.folder import feed_folder
 from fesf.scripts.soak.sources import (
     COHORT_IMAGES,

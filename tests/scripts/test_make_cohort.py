@@ -208,6 +208,11 @@ def jpeg2000_bomb(path: Path) -> None:
     encapsulated_bomb(path, JPEG2000Lossless, buffer.getvalue(), 7000)
 
 
+def control_character(path: Path) -> None:
+    make_dicom(path, pixels(0), StudyInstanceUID="1.2.77")
+    path.write_bytes(path.read_bytes().replace(b"1.2.77", b"1.2\x0177"))
+
+
 def rle_bomb(path: Path) -> None:
     zeros = b"\x81\0" * (10240 * 10240 // 128)  # each pair stands for 128 zeros
     encapsulated_bomb(path, RLELossless, struct.pack("<16I", 1, 64, *[0] * 14) + zeros, 10240)
@@ -265,6 +270,7 @@ BAD: dict[str, tuple[str, Callable[[Path], object]]] = {
     "short-rle.dcm": ("truncated", cut("MR_small_RLE.dcm", 0.7)),
     "short.png": ("truncated", cut_png),
     "absurd.dcm": ("too-large", lambda p: make_dicom(p, pixels(0), Rows=65535, Columns=65535)),
+    "control.dcm": ("bad-header", control_character),
     "zero.dcm": ("bad-header", lambda p: make_dicom(p, pixels(0), Rows=0)),
     "absurd.png": ("too-large", lambda p: p.write_bytes(png(65535, 65535, 1))),
     "absurd.nii": ("too-large", lambda p: nifti(p, (32000, 32000, 2))),
