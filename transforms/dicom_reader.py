@@ -32,7 +32,7 @@ from fesf.transforms.dicom import (
     slice_position,
 )
 from fesf.transforms.dicom_file import BoundedFile
-from fesf.transforms.dicom_text import outside_regions
+from fesf.transforms.dicom_text import declared_regions, outside_regions
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -172,6 +172,22 @@ def iter_frames(
                     raise
                 raise DicomError(f"its pixels cannot be decoded ({type(error).__name__})") from None
             yield frame if outside is None else frame.with_padding(outside)
+
+
+def declares_regions(path: Path_) -> bool:
+    """Whether reading with ``regions`` gives another image than reading without.
+
+    Args:
+        path: a DICOM file, or a series as :func:`series_files` takes it; of any other file nothing is declared.
+
+    Raises:
+        DicomError: when a header cannot be read.
+    """
+    name = os.fspath(path)
+    series = os.path.isdir(name) or name.endswith(SERIES_SUFFIX)
+    files = series_files(name) if series else [name] if is_dicom(name) else []
+    with quiet():
+        return any(declared_regions(read_header(file)) for file in files)
 
 
 def _reserve(header: Dataset) -> None:

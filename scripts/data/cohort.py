@@ -28,6 +28,7 @@ from fesf.scripts.data.splits import read_splits
 from fesf.scripts.data.store_format import SECTIONS
 from fesf.transforms import load_image
 from fesf.transforms.dicom import DicomError
+from fesf.transforms.dicom_reader import declares_regions
 from fesf.transforms.text import MaskText, TextDetector
 
 __all__ = [
@@ -154,7 +155,8 @@ class LoadImageCohortd(MapTransform):
     def _prepare(self, path: str, frame: int | None) -> MetaTensor:
         image: Any = self._read(path, frame, regions=True)
         if self.mask_text is not None:  # letters that a region's edge cuts would not be found
-            image = self.mask_text(image, self._read(path, frame, regions=False))
+            declared = declares_regions(path)
+            image = self.mask_text(image, self._read(path, frame, regions=False) if declared else image)
         if image.ndim == 4:
             image = self.orient(image)
         if self.pixel_spacing is not None:

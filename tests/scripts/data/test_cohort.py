@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import itk
 import nibabel as nib
@@ -19,6 +20,7 @@ from pydicom.sequence import Sequence
 
 from fesf.scripts.data import cohort as module
 from fesf.scripts.data.cohort import CohortDataset, CohortError, CohortRow, LoadImageCohortd, read_cohort
+from fesf.transforms import load_image
 from tests.scripts.test_make_cohort import BAD
 from tests.transforms.dicom_files import make_dicom
 
@@ -307,6 +309,28 @@ def test_text_is_looked_for_beyond_the_regions_that_cut_it(tmp_path: Path, monke
     expected = stored / 255
     expected[:, :6] = expected[:5, 2:14] = 0
     np.testing.assert_allclose(masked, expected, atol=1e-6)
+
+
+def test_a_file_is_decoded_twice_only_where_regions_cut_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        reads.append(options["regions"])
+        return load_image(*args, **options)
+
+    monkeypatch.setattr(module, "TextDetector", LeftUpper)
+    monkeypatch.setattr(module, "load_image", counted)
+    stored = np.random.default_rng(0).integers(1, 255, (16, 16)).astype(np.uint8)
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 6, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 15, 15
+    make_dicom(tmp_path / "with", stored, SequenceOfUltrasoundRegions=Sequence([region]))
+    make_dicom(tmp_path / "without", stored)
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    for name, expected in (("with", [True, False]), ("without", [True]), ("a.png", [True])):
+        load(tmp_path / name, (16, 16), mask_text=True)
+        assert reads == expected
+        reads.clear()
 
 
 def test_dicom_by_its_window(tmp_path: Path) -> None:
