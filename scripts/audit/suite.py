@@ -19,3 +19,6 @@ QUICK: dict[str, Attack] = {
     "nearest_neighbour_store": NearestNeighbour(gallery="store"),
 }
 """Minutes on two cores for the demo; names are those that limits.json may limit."""
+
+FULL: dict[str, Attack] = {}
+"""What a whole audit runs beside ``QUICK``: from minutes to hours each."""
