@@ -7,26 +7,42 @@ from typing import ClassVar
 
 import numpy as np
 
-from fesf.scripts.audit.scene import Floats, Scene
+from fesf.scripts.audit.declip import declipped_amplitude
+from fesf.scripts.audit.scene import Floats, Images, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.spectra import band_amplitude
 
 
-def solve(seen: Floats, host: Floats, alpha: float, beta: float) -> Floats:
+def solve(seen: Floats, host: Floats, alpha: float, beta: float, declip: bool = False) -> Floats:
     """Solve ``A_sy = (1 - beta) A_ho + beta A_pl`` for the plaintext's amplitude, at least 0; (N, F) with DC first.
+
+    Args:
+        seen: surrogates, (N, H, W).
+        host: the image that hid them, (H, W).
+        alpha: half-width of the band.
+        beta: the plaintext's share.
+        declip: undo clipping first (:mod:`fesf.scripts.audit.declip`).
 
     Raises:
         ValueError: when beta is 0: nothing of the plaintext is there.
     """
     if beta == 0:
         raise ValueError("beta is 0: the band holds nothing of the plaintext.")
-    mixed, own = band_amplitude(seen, alpha), band_amplitude(host[None], alpha)
-    return np.maximum((mixed - (1 - beta) * own) / beta, 0)
+    mixed = declipped_amplitude(seen, host, alpha) if declip else band_amplitude(seen, alpha)
+    return np.maximum((mixed - (1 - beta) * band_amplitude(host[None], alpha)) / beta, 0)
 
 
 def relative_error(found: Floats, truth: Floats) -> Floats:
     """Norm of the error over the norm of the truth, DC left out: amplitudes (N, F) or (F,) against (N, F) give (N,)."""
     return np.linalg.norm((found - truth)[:, 1:], axis=1) / np.linalg.norm(truth[:, 1:], axis=1)
+
+
+def lines(pairs: Images, alpha: float) -> tuple[Floats, Floats]:
+    """From seen to plain amplitude: slope and offset of each frequency of the band by least squares, (F,) each."""
+    seen, plain = (band_amplitude(images, alpha) for images in (pairs.seen, pairs.plain))
+    centred = seen - seen.mean(0)
+    slope = (centred * (plain - plain.mean(0))).sum(0) / np.maximum(np.square(centred).sum(0), 1e-12)
+    return slope, plain.mean(0) - slope * seen.mean(0)
 
 
 @dataclass(frozen=True)
@@ -47,10 +63,7 @@ class AmplitudeRecovery:
 
     def fit(self, scene: Scene) -> tuple[Floats, Floats]:
         """Slope and offset of each frequency by least squares, (F,) each."""
-        seen, plain = (band_amplitude(images, scene.alpha) for images in (scene.known.seen, scene.known.plain))
-        centred = seen - seen.mean(0)
-        slope = (centred * (plain - plain.mean(0))).sum(0) / np.maximum(np.square(centred).sum(0), 1e-12)
-        return slope, plain.mean(0) - slope * seen.mean(0)
+        return lines(scene.known, scene.alpha)
 
     def score(self, fitted: tuple[Floats, Floats], scene: Scene) -> Score:
         """Error of the fitted amplitude against that of the known plaintexts' mean amplitude."""

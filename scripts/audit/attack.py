@@ -3,6 +3,13 @@
 An attack is a module with one class: class attributes say who attacks and what for, ``fit`` learns from what the
 attacker holds, ``score`` attacks the victims. What it does with ``scene.victims.plain`` beyond judging must follow
 from its letters.
+
+An attack on the release itself, such as which host hid it, or one that plaintexts and the schemes of
+:data:`fesf.scripts.audit.controls.BROKEN` do not fit, has controls of its own: a method
+``condition(scene, name, seed)`` that gives the scene for each role of
+:data:`~fesf.scripts.audit.controls.CONDITIONS`, and ``titles``, which say what is shown in it. The roles and what is
+asked of them stay. An attack whose guess can be worse than that of one who saw nothing says why in ``below``; its
+negative control may then lie below chance, and still not above.
 """
 
 from __future__ import annotations
@@ -44,6 +51,23 @@ class Attack(Protocol):
         """Attack the victims and judge it."""
 
 
+def titles_of(attack: Attack) -> dict[str, str]:
+    """What is shown in the role of each control."""
+    usual = {
+        "plaintext": "plaintexts",
+        "broken": attack.broken,
+        "permuted": "images that carry nothing of the patient",
+    }
+    return usual | dict(getattr(attack, "titles", {}))
+
+
+def controlled(attack: Attack, scene: Scene, name: str, seed: int = 0) -> Scene:
+    """The release as it is under one condition, by the attack's own controls where it has some."""
+    own = getattr(attack, "condition", None)
+    found: Scene = own(scene, name, seed) if own else condition(scene, name, attack.broken, seed)
+    return found
+
+
 @dataclass(frozen=True)
 class Outcome:
     """An attack on a release and on its controls.
@@ -64,15 +88,16 @@ class Outcome:
 
     def faults(self) -> list[str]:
         """Why the attack does not count: controls that did not do what they must; empty when all did."""
-        found, margin = self.summary(), self.attack.margin
+        found, margin, titles = self.summary(), self.attack.margin, titles_of(self.attack)
         faults = [
-            f"it does not succeed on {title}"
-            for name, title in (("plaintext", "plaintexts"), ("broken", self.attack.broken))
+            f"it does not succeed on {titles[name]}"
+            for name in ("plaintext", "broken")
             if found[name]["low"] <= found[name]["chance"] + margin
         ]
         null = found["permuted"]
-        if not null["chance"] - margin <= null["low"] <= null["high"] <= null["chance"] + margin:
-            faults.append("images that carry nothing of the patient are not within its margin of chance")
+        lowest = -float("inf") if getattr(self.attack, "below", "") else null["chance"] - margin
+        if not lowest <= null["low"] <= null["high"] <= null["chance"] + margin:
+            faults.append(f"{titles['permuted']} are not within its margin of chance")
         return faults
 
     def verdict(self) -> str:
@@ -99,6 +124,6 @@ def run_attack(attack: Attack, scene: Scene, seed: int = 0, conditions: Sequence
     scores = {}
     for name in conditions:
         draws = attack.permutations if name == "permuted" else 1
-        made = [condition(scene, name, attack.broken, seed + draw) for draw in range(draws)]
+        made = [controlled(attack, scene, name, seed + draw) for draw in range(draws)]
         scores[name] = pooled([attack.score(attack.fit(each), each) for each in made])
     return Outcome(attack, scores, seed)

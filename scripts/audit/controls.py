@@ -92,17 +92,22 @@ def condition(scene: Scene, name: str, broken: str, seed: int = 0) -> Scene:
         KeyError: at another name or scheme.
     """
 
-    def plaintext(images: Images) -> Images:
-        return images.showing(images.plain)
+    if name == "permuted":
+        return replace(scene, known=permuted(scene.known, seed), victims=permuted(scene.victims, seed))
+    if name == "store":
+        return scene
+    schemes: dict[str, Callable[[Floats], Floats]] = {
+        "plaintext": lambda plain: plain,
+        "broken": lambda plain: BROKEN[broken](scene, plain, seed),
+    }
+    return under(scene, schemes[name])
 
-    def scheme(images: Images) -> Images:
-        return images.showing(BROKEN[broken](scene, images.plain, seed))
 
-    def exchanged(images: Images) -> Images:
-        return permuted(images, seed)
-
-    def release(images: Images) -> Images:
-        return images
-
-    make = dict(zip(CONDITIONS, (plaintext, scheme, exchanged, release), strict=True))[name]
-    return replace(scene, known=make(scene.known), victims=make(scene.victims))
+def under(scene: Scene, scheme: Callable[[Floats], Floats]) -> Scene:
+    """The scene as if this scheme, (N, H, W) to (N, H, W), had made the store: the attacker can run it too."""
+    return replace(
+        scene,
+        known=scene.known.showing(scheme(scene.known.plain)),
+        victims=scene.victims.showing(scheme(scene.victims.plain)),
+        scheme=scheme,
+    )

@@ -76,7 +76,16 @@ def read_scene(
     known, victims = (_read(linkage, section, read_cohort(cohort), store, recipe) for section in ("training", "test"))
     alpha, beta = attacked_pass(recipe)
     images = np.stack([pool.read(path).numpy()[0] for path in pool.files]).astype(float)
-    return Scene(known, victims, pool.host.numpy()[0].astype(float), images, alpha, beta)
+    return Scene(
+        known,
+        victims,
+        pool.host.numpy()[0].astype(float),
+        images,
+        alpha,
+        beta,
+        stage=str(recipe.stage),
+        levels=2**recipe.bit_depth - 1,
+    )
 
 
 def _read(

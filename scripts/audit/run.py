@@ -50,7 +50,8 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     """What decides an attack's outcome beside the release: its settings and margins."""
     fields: dict[str, Any] = asdict(attack) if is_dataclass(attack) and not isinstance(attack, type) else {}
     shared = ("name", "letters", "finding", "measure", "broken", "margin", "permutations")
-    return {name: getattr(attack, name) for name in shared} | fields
+    own = {name: getattr(attack, name) for name in ("titles", "below") if hasattr(attack, name)}
+    return {name: getattr(attack, name) for name in shared} | own | fields
 
 
 def measure(attack: Attack, scene: Scene, seed: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ All of it lies in the hospital: only the hospital can audit, since only it knows
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +67,11 @@ class Scene:
         pool: the public host images, (M, H, W).
         alpha: half-width of the band of the pass that is attacked.
         beta: the plaintext's share in it.
+        stage: "synthetic", "enhanced" or "surrogate"; at all but the first, nobody outside has the image whose phase
+            the store shows, since a generator made it.
+        levels: the largest grey level of the store's files: 255 at 8 bits.
+        scheme: what makes a surrogate of any image, (N, H, W) to (N, H, W), where it is a control's; None for one pass
+            with ``host`` (:func:`fesf.scripts.audit.self_made.one_pass`).
 
     Raises:
         ValueError: when a patient is both known and a victim, or there are no victims.
@@ -77,6 +83,9 @@ class Scene:
     pool: Floats
     alpha: float
     beta: float
+    stage: str = "synthetic"
+    levels: int = 255
+    scheme: Callable[[Floats], Floats] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.victims):

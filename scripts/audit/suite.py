@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from fesf.scripts.audit.amplitude import AmplitudeRecovery
+from fesf.scripts.audit.amplitude_differences import AmplitudeDifferences
 from fesf.scripts.audit.attack import Attack
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
 from fesf.scripts.audit.ridge import RidgeInversion
 from fesf.scripts.audit.same_image import SameImage
+from fesf.scripts.audit.self_made_amplitude import SelfMadeAmplitude
 
 QUICK: dict[str, Attack] = {
     "onlooker": Onlooker(),
     "same_image": SameImage(),
     "amplitude_recovery": AmplitudeRecovery(),
+    "amplitude_recovery_self_made": SelfMadeAmplitude(),
+    "amplitude_differences": AmplitudeDifferences(),
     "ridge_inversion_pixels": RidgeInversion(features="pixels"),
     "ridge_inversion_log_amplitude": RidgeInversion(features="log amplitude"),
     "nearest_neighbour_gallery": NearestNeighbour(gallery="plaintext"),

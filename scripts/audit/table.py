@@ -11,6 +11,8 @@ TITLES = {
     "permuted": "nothing of the patient (must fail)",
     "store": "THIS STORE",
 }
+MUST = {"plaintext": "(must succeed)", "broken": "(must succeed)", "permuted": "(must fail)"}
+"""For attacks with controls of their own, which say in ``titles`` what they show."""
 
 
 def format_results(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -19,7 +21,8 @@ def format_results(results: Mapping[str, Mapping[str, Any]]) -> str:
     for name, result in results.items():
         lines += ["", f"{name}: {result['verdict']}", f"  who: {result['holds']}", f"  what: {result['measure']}"]
         for condition, found in result["conditions"].items():
-            title = TITLES[condition].format(broken=result["broken"])
+            own = result.get("titles", {}).get(condition)
+            title = f"{own} {MUST[condition]}" if own else TITLES[condition].format(broken=result["broken"])
             lines.append(
                 f"  {title:<36} {found['value']:7.3f} [{found['low']:.3f}, {found['high']:.3f}]"
                 f"   chance {found['chance']:.3f}"

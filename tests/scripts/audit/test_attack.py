@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,28 @@ def test_every_condition_is_fitted_afresh(make_scene):
     assert not np.array_equal(seen[2].victims.seen, seen[3].victims.seen)  # two draws of the negative control
     assert result.scores["permuted"].summary()["images"] == 3 * len(scene.victims)
     assert run_attack(SameImage(), scene, conditions=("store",)).scores.keys() == {"store"}
+
+
+def test_an_attack_may_have_controls_of_its_own(make_scene):
+    class Upside(SameImage):
+        titles = MappingProxyType({"plaintext": "images turned over"})
+
+        def condition(self, scene, name, seed):
+            asked.append((name, seed))
+            return scene
+
+    asked: list = []
+    result = run_attack(Upside(), make_scene(), seed=3)
+    assert asked[:3] == [("plaintext", 3), ("broken", 3), ("permuted", 3)]
+    assert len(asked) == 8
+    assert result.faults() == ["images that carry nothing of the patient are not within its margin of chance"]
+    low = Outcome(Upside(), outcome(plaintext=0.1).scores)
+    assert low.faults() == ["it does not succeed on images turned over"]
+
+
+def test_a_guess_may_be_worse_than_none_where_the_attack_says_why():
+    class Bold(SameImage):
+        below = "a wrong guess costs"
+
+    assert Outcome(Bold(), outcome(permuted=-3.0).scores).faults() == []
+    assert len(Outcome(Bold(), outcome(permuted=0.2).scores).faults()) == 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fesf.scripts.audit.amplitude import AmplitudeRecovery
+from fesf.scripts.audit.amplitude_differences import AmplitudeDifferences
 from fesf.scripts.audit.attack import run_attack
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
@@ -16,6 +17,7 @@ ATTACKS = [
     Onlooker(others=3),
     SameImage(),
     AmplitudeRecovery(),
+    AmplitudeDifferences(),
     RidgeInversion(),
     RidgeInversion(features="log amplitude"),
     NearestNeighbour(),

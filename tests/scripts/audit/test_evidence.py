@@ -54,6 +54,7 @@ def test_what_is_read_is_what_the_files_hold(release):
         assert len(set(images.studies.tolist())) == len({(link["patient"], link["study"]) for link in links})
     recipe = json.loads((release["hospital"] / "release.json").read_text())
     assert (scene.alpha, scene.beta) == (recipe["second_alpha"], recipe["second_beta"])
+    assert (scene.stage, scene.levels, scene.scheme) == ("surrogate", 255, None)
     assert scene.host.shape == scene.pool.shape[1:] == (32, 32)
 
 

@@ -89,6 +89,18 @@ def test_settings_hold_what_decides():
     assert settings_of(SameImage())["margin"] == 0.05
 
 
+def test_controls_of_its_own_are_named(make_scene):
+    class Other(SameImage):
+        titles = {"broken": "another scheme"}  # noqa: RUF012
+        below = "why"
+
+    found = measure(Other(), make_scene(), 0)
+    assert (found["titles"], found["below"]) == ({"broken": "another scheme"}, "why")
+    text = format_results({"other": found})
+    assert "another scheme (must succeed)" in text
+    assert "plaintexts (must succeed)" in text
+
+
 def test_the_table_shows_the_store_beside_its_controls(make_scene):
     results = {"same_image": measure(SameImage(), make_scene(), 0)}
     text = format_results(results)

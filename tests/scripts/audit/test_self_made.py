@@ -1,0 +1,51 @@
+"""Pairs that an attacker makes are made as the hospital makes its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fesf.scripts.audit.controls import condition
+from fesf.scripts.audit.self_made import made, one_pass, self_made
+
+from .conftest import BETA, hide
+
+
+def test_one_pass_is_the_formula(make_scene):
+    scene = make_scene()
+    expected = hide(scene.pool, scene.host)
+    np.testing.assert_allclose(one_pass(scene, scene.pool, levels=255), expected, atol=1.01 / 255)
+    assert (np.abs(one_pass(scene, scene.pool, levels=255) - expected) < 1e-9).mean() > 0.99
+    bright = one_pass(scene, scene.pool * 3, clip=False)
+    assert bright.max() > 1.2
+    np.testing.assert_allclose(one_pass(scene, scene.pool * 3), bright.clip(0, 1), atol=1e-12)
+
+
+def test_pairs_are_the_pools(make_scene):
+    scene = make_scene()
+    pairs = self_made(scene)
+    np.testing.assert_array_equal(pairs.plain, scene.pool)
+    np.testing.assert_array_equal(pairs.seen, one_pass(scene, scene.pool, levels=255))
+    assert not set(pairs.patients) & (set(scene.known.patients) | set(scene.victims.patients))
+    assert (pairs.labels == -1).all()
+
+
+def test_after_a_second_pass_the_attacker_hides_twice(make_scene):
+    scene = replace(make_scene(), stage="surrogate", levels=65535)
+    twice = made(scene, scene.pool)[2]
+    spectra = [np.abs(np.fft.fft2(image))[1, 2] for image in (twice, scene.host, scene.pool[2])]
+    assert abs(spectra[0] - ((1 - BETA) ** 2 * spectra[1] + (1 - (1 - BETA) ** 2) * spectra[2])) < 0.02 * spectra[2]
+
+
+def test_under_a_control_the_attacker_runs_its_scheme(make_scene):
+    scene = make_scene()
+    np.testing.assert_array_equal(made(condition(scene, "plaintext", "additive mixing"), scene.pool), scene.pool)
+    mixed = made(condition(scene, "broken", "additive mixing"), scene.pool)
+    np.testing.assert_allclose(mixed, (scene.pool + scene.host) / 2)
+    pixels = condition(scene, "broken", "pixel permutation", seed=3)
+    order = np.random.default_rng(3).permutation(32 * 32)  # the same key as the store's
+    np.testing.assert_array_equal(made(pixels, scene.pool).reshape(5, -1), scene.pool.reshape(5, -1)[:, order])
+    for name in ("permuted", "store"):
+        same = made(condition(scene, name, "additive mixing"), scene.pool)
+        np.testing.assert_array_equal(same, one_pass(scene, scene.pool, levels=255))
