@@ -64,6 +64,7 @@ bench: $(VENV)/.user-$(STAMP)  ## speed of hiding, of the workflows and of DICOM
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_store
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_dicom
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_dicom --mask-text
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_scale
 
 reproduce: $(VENV)/.user-$(STAMP)  ## the table on real images: docs/results.md (needs the shared data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.reproduce --metadata bundle/configs/metadata.json $(ARGS)
