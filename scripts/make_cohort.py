@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import local
+from threading import Lock, local
 
 from tqdm import tqdm
 
@@ -26,11 +26,15 @@ from fesf.scripts.data.inspection import Finding
 from fesf.scripts.data.inspector import Inspector
 from fesf.scripts.data.intake import ROWS, Intake, list_file, take_in, walk
 from fesf.scripts.data.labels import Labels, read_labels
+from fesf.scripts.data.provenance import versions
 from fesf.scripts.data.quarantine import check_allowed, counts, quarantine_table
+from fesf.scripts.data.readings import SUFFIX, Readings
+from fesf.scripts.data.recipe import SOFTWARE
 from fesf.transforms.dicom_text import MARKS
 
 COLUMNS = ("image", "label", "patient", "study", "series", "frame")
 DONE, REFUSED, SET_ASIDE, INTERRUPTED = 0, 2, 3, 130
+KEPT = "What was read is kept: run the same command again."
 SHOWN = 20  # row numbers in the summary
 
 
@@ -49,8 +53,10 @@ class Limits:
     workers: int = 1
 
 
-def inspect_all(source: Path, files: Sequence[tuple[str, str]], limits: Limits, progress: bool) -> list[Finding]:
-    """Findings of files in their order; those with a reason are not opened."""
+def inspect_all(
+    source: Path, files: Sequence[tuple[str, str]], limits: Limits, progress: bool, readings: Readings
+) -> list[Finding]:
+    """Findings of files in their order; those with a reason are not opened, those read before not again."""
     own = local()
     inspectors: list[Inspector] = []
 
@@ -58,13 +64,19 @@ def inspect_all(source: Path, files: Sequence[tuple[str, str]], limits: Limits, 
         name, reason = item
         if reason:
             return Finding(reason)
+        path = os.path.join(source, name)
+        if (kept := readings.find(name, path)) is not None:
+            return kept
         if not hasattr(own, "inspector"):
             own.inspector = Inspector(limits.memory, limits.seconds)
             inspectors.append(own.inspector)
-        found: Finding = own.inspector.inspect(os.path.join(source, name), str(source))
+        found: Finding = own.inspector.inspect(path, str(source))
+        with writing:
+            readings.add(name, path, found)
         return found
 
-    pool = ThreadPoolExecutor(limits.workers)
+    readings.start()
+    pool, writing = ThreadPoolExecutor(limits.workers), Lock()
     try:
         shown = tqdm(pool.map(look, files), total=len(files), desc="Reading", unit="file", disable=not progress)
         return list(shown)
@@ -111,9 +123,12 @@ def make_cohort(
     _check_place(out)
     joined = None if labels is None else read_labels(labels)
     lists = out.parent / f"{out.stem}-volumes"
-    ours = [out, out.parent / QUARANTINE, lists, *([] if labels is None else [labels])]
+    settings = {"source": os.path.realpath(source), "memory": limits.memory, "seconds": limits.seconds}
+    settings |= versions(SOFTWARE)
+    readings = Readings(out.with_name(out.name + SUFFIX), settings)
+    ours = [out, out.parent / QUARANTINE, lists, readings.path, *([] if labels is None else [labels])]
     files = list(walk(source, ours))
-    findings = inspect_all(source, files, limits, progress)
+    findings = inspect_all(source, files, limits, progress, readings)
     with Inspector(limits.memory, limits.seconds) as inspector:
         intake = take_in(
             [(name, finding) for (name, _), finding in zip(files, findings, strict=True)],
@@ -125,6 +140,7 @@ def make_cohort(
             allowed,
         )
     _write(intake, joined, source, out, lists)
+    readings.done()
     return intake, joined
 
 
@@ -222,7 +238,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             allow=[name.strip() for name in options.allow.split(",") if name.strip()],
         )
     except KeyboardInterrupt:
-        print("Interrupted: the cohort was not written.", file=sys.stderr)
+        print(
+            "Interrupted: the cohort was not written. What was read is kept: run the same command again.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except (CohortError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -43,6 +43,10 @@ from fesf.scripts.data.store_format import (
     shown_name,
 )
 
+LARGEST = 2**29
+"""Bytes of NIfTI beyond which a file is none of ours: small files can unpack to any size. Pillow has its own limit."""
+TOO_LARGE = "An image unpacks to more than any surrogate's: it is not read."
+
 __all__ = [
     "DATASET",
     "FORMAT",
@@ -175,14 +179,24 @@ def decode_image(content: bytes, encoding: Mapping[str, Any]) -> MetaTensor:
 
     Returns:
         MetaTensor (1, *spatial), float32 in [0, 1], with an affine and no other metadata.
+
+    Raises:
+        StoreError: when pixels are none of a surrogate's, or unpack to more than any surrogate's.
     """
     if encoding["type"] == "dicom":
         return decode_dicom(content)
     if encoding["type"] == "png":
-        values = np.asarray(Image.open(io.BytesIO(content))).T
+        try:
+            values = np.asarray(Image.open(io.BytesIO(content))).T
+        except Image.DecompressionBombError:  # by the header, before anything is unpacked
+            raise StoreError(TOO_LARGE) from None
         affine = torch.eye(4, dtype=torch.float64)
     else:
-        volume = nib.Nifti1Image.from_bytes(gzip.decompress(content))
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(LARGEST + 1)
+        if len(unpacked) > LARGEST:
+            raise StoreError(TOO_LARGE)
+        volume = nib.Nifti1Image.from_bytes(unpacked)
         values, affine = np.asanyarray(volume.dataobj), torch.as_tensor(volume.affine)
     if values.dtype not in (np.uint8, np.uint16):
         raise StoreError(f"Pixels are {values.dtype}; a surrogate is 8- or 16-bit grey.")

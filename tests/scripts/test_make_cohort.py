@@ -25,6 +25,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELos
 
 from fesf.scripts import make_cohort as module
 from fesf.scripts.data.cohort import LoadImageCohortd, read_cohort
+from fesf.scripts.data.inspection import Finding
 from fesf.scripts.data.quarantine import REASONS
 from fesf.scripts.make_cohort import main, make_cohort
 from fesf.transforms.dicom_reader import quiet
@@ -429,14 +430,43 @@ def test_split_by_the_labels_must_keep_patients_together(source: Path, tmp_path:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_interruption_writes_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupted_run_goes_on(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    opened: list[str] = []
 
-    monkeypatch.setattr(module, "take_in", stop)
-    assert main([str(source), "--out", str(tmp_path / "c.csv"), "--quiet"]) == 130
-    assert capsys.readouterr().err == "Interrupted: the cohort was not written.\n"
+    class Stopping(module.Inspector):
+        def inspect(self, path: str, root: str) -> Finding:
+            if len(opened) == 4:
+                raise KeyboardInterrupt
+            opened.append(path)
+            return super().inspect(path, root)
+
+    asked = [str(source), "--out", str(tmp_path / "c.csv"), "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Inspector", Stopping)
+        assert main(asked) == 130
+    message = "Interrupted: the cohort was not written. What was read is kept: run the same command again.\n"
+    assert capsys.readouterr().err == message
     assert not (tmp_path / "c.csv").exists()
+    left = tmp_path / "c.csv.unfinished"
+    assert left.stat().st_mode & 0o777 == 0o600
+    first = opened.copy()
+    opened.clear()
+
+    class Counting(module.Inspector):
+        def inspect(self, path: str, root: str) -> Finding:
+            opened.append(path)
+            return super().inspect(path, root)
+
+    os.utime(first[0])  # changed since: it is read again
+    monkeypatch.setattr(module, "Inspector", Counting)
+    assert main(asked) == 0
+    assert len(first) == 4
+    assert sorted([*first[1:], *opened]) == sorted(str(path) for path in source.rglob("*") if path.is_file())
+    assert first[0] in opened
+    assert not left.exists()
+    resumed = (tmp_path / "c.csv").read_bytes()
+    assert main([str(source), "--out", str(tmp_path / "d.csv"), "--quiet"]) == 0
+    assert resumed == (tmp_path / "d.csv").read_bytes()
 
 
 def test_command_line_process(source: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,22 @@ def test_other_pixels_are_refused() -> None:
     Image.fromarray(np.zeros((4, 4), np.float32)).save(buffer, format="TIFF")
     with pytest.raises(StoreError, match="Pixels are float32"):
         decode_image(buffer.getvalue(), PNG8)
+
+
+def test_bombs_are_not_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "LARGEST", 2**20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2**18)
+    bomb = gzip.compress(bytes(2**26), mtime=0)
+    tracemalloc.start()
+    with pytest.raises(StoreError, match=r"^An image unpacks to more than any surrogate's: it is not read\.$"):
+        decode_image(bomb, NIFTI)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((1024, 1024), np.uint8)).save(buffer, format="PNG")
+    (tmp_path / "aa.png").write_bytes(buffer.getvalue())
+    with pytest.raises(StoreError, match=r"^An image unpacks to more than any surrogate's: it is not read\.$"):
+        LoadImageStored("image")({"image": tmp_path / "aa.png"})
 
 
 def test_datalist_gives_paths_ids_and_what_is_disclosed(store: Path) -> None:
