@@ -9,16 +9,18 @@ An attack on the release itself, such as which host hid it, or one that plaintex
 ``condition(scene, name, seed)`` that gives the scene for each role of
 :data:`~fesf.scripts.audit.controls.CONDITIONS`, and ``titles``, which say what is shown in it. The roles and what is
 asked of them stay. An attack whose guess can be worse than that of one who saw nothing says why in ``below``; its
-negative control may then lie below chance, and still not above.
+negative control may then lie below chance, and still not above. Further
+methods let the page show more of it, see :func:`fesf.scripts.audit.exhibits.exhibits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from fesf.scripts.audit.controls import CONDITIONS, condition
+from fesf.scripts.audit.exhibits import exhibits
 from fesf.scripts.audit.scene import Scene
 from fesf.scripts.audit.score import Score, pooled
 
@@ -76,11 +78,13 @@ class Outcome:
         attack: the attack.
         scores: by condition.
         seed: of controls and intervals.
+        shown: what the page shows beside the scores of the release.
     """
 
     attack: Attack
     scores: dict[str, Score]
     seed: int = 0
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, dict[str, float | int]]:
         """Value, interval and chance of each condition."""
@@ -121,9 +125,15 @@ def run_attack(attack: Attack, scene: Scene, seed: int = 0, conditions: Sequence
         seed: of controls and intervals.
         conditions: which of :data:`fesf.scripts.audit.controls.CONDITIONS`.
     """
-    scores = {}
+    scores, shown = {}, {}
     for name in conditions:
         draws = attack.permutations if name == "permuted" else 1
-        made = [controlled(attack, scene, name, seed + draw) for draw in range(draws)]
-        scores[name] = pooled([attack.score(attack.fit(each), each) for each in made])
-    return Outcome(attack, scores, seed)
+        found = []
+        for draw in range(draws):
+            made = controlled(attack, scene, name, seed + draw)
+            fitted = attack.fit(made)
+            found.append(attack.score(fitted, made))
+        scores[name] = pooled(found)
+        if name == "store":
+            shown = exhibits(attack, fitted, made, scores[name], seed)
+    return Outcome(attack, scores, seed, shown)

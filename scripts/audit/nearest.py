@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fesf.scripts.audit.claims import Claims, make_claims
 from fesf.scripts.audit.scene import Floats, Images, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.spectra import log_amplitude, standardised
@@ -74,9 +75,20 @@ class NearestNeighbour:
         probes = np.flatnonzero(own.any(1))
         if not len(probes):
             raise ValueError("No test patient has two studies of one label: this set cannot measure re-identification.")
-        seen = standardised(log_amplitude(victims.seen, scene.alpha))
-        others = standardised(log_amplitude(victims.plain, scene.alpha)) if self.gallery == "plaintext" else seen
-        hits, share = match(seen[probes] @ others.T, allowed[probes], own[probes])
+        hits, share = match(self.likeness(scene)[probes], allowed[probes], own[probes])
         patients = victims.patients[probes]
         chance = Score(share, patients, 0.0).by_patient().mean()
         return Score(hits, patients, float(chance), 1.0, {"rank_1_by_image": float(hits.mean())})
+
+    def likeness(self, scene: Scene) -> Floats:
+        """How alike each victim's surrogate is to each image of the gallery, (N, N)."""
+        seen = standardised(log_amplitude(scene.victims.seen, scene.alpha))
+        if self.gallery == "store":
+            return seen @ seen.T
+        return seen @ standardised(log_amplitude(scene.victims.plain, scene.alpha)).T
+
+    def claims(self, fitted: None, scene: Scene) -> Claims:
+        """Whom each surrogate is said to be of; in the store nobody knows which other images are one person's."""
+        victims = scene.victims
+        persons = victims.patients if self.gallery == "plaintext" else np.arange(len(victims))
+        return make_claims(self.likeness(scene), *candidates(victims), persons, victims.patients)

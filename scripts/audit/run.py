@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from fesf.scripts.audit.attack import Attack, run_attack
@@ -16,6 +17,8 @@ from fesf.scripts.data.audit import check_limits
 from fesf.scripts.data.files import file_sha256, make_private_folder, to_json, write_atomic
 from fesf.scripts.data.provenance import versions
 
+FORMAT = 2
+"""Of what is kept of an attack; another one is done again."""
 NOT_MEASURED = "cannot be measured"
 EXAMPLE = 'write, for example, {"same_image": {"at_most": 0.05}}'
 SOFTWARE = ("fesf", "numpy", "scikit-learn", "scikit-image")
@@ -63,6 +66,8 @@ def measure(attack: Attack, scene: Scene, seed: int) -> dict[str, Any]:
         return document | {"verdict": f"{NOT_MEASURED}: {error}", "conditions": {}, "faults": [str(error)]}
     details = {name: dict(score.details) for name, score in outcome.scores.items()}
     return document | {
+        **outcome.shown,
+        "known": len(scene.known),
         "verdict": outcome.verdict(),
         "faults": outcome.faults(),
         "conditions": {name: found | {"details": details[name]} for name, found in outcome.summary().items()},
@@ -89,6 +94,7 @@ def run_audit(
     for number, (name, attack) in enumerate(attacks.items(), start=1):
         path = folder / f"{name}.json"
         asked = {
+            "format": FORMAT,
             "store": manifest_sha256,
             "seed": seed,
             "settings": settings_of(attack),
@@ -98,7 +104,11 @@ def run_audit(
         kept = json.loads(path.read_bytes()) if path.is_file() else {}
         if kept.get("key") != key:
             print(f"[{number}/{len(attacks)}] {name} ...", flush=True)
-            kept = {"key": key, "result": measure(attack, scene, seed)}
+            started = perf_counter()
+            result = measure(attack, scene, seed)
+            pictures = result.pop("pictures", [])  # plaintext pixels: for the page alone
+            kept = {"key": key, "result": result | {"seconds": round(perf_counter() - started, 1)}}
+            kept["pictures"] = pictures
             write_atomic(path, to_json(kept))
         results[name] = json.loads(to_json(kept["result"]))
         print(f"[{number}/{len(attacks)}] {name}: {results[name]['verdict']}", flush=True)

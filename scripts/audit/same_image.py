@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fesf.scripts.audit.scene import Scene
+from fesf.scripts.audit.claims import Claims, make_claims
+from fesf.scripts.audit.scene import Floats, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.spectra import log_amplitude, standardised
 
@@ -29,12 +30,20 @@ class SameImage:
 
     def score(self, fitted: None, scene: Scene) -> Score:
         """Match every victim's plaintext with all surrogates, by correlation of the band's log amplitudes."""
-        victims = scene.victims
-        gallery = standardised(log_amplitude(victims.seen, scene.alpha))
-        probes = standardised(log_amplitude(victims.plain, scene.alpha))
-        likeness = probes @ gallery.T
+        victims, likeness = scene.victims, self.likeness(scene)
         own = likeness.diagonal()[:, None]
         better = (likeness > own).sum(1) + ((likeness == own).sum(1) - 1) / 2
         count = len(victims)
         details = {"mean_rank_percentile": float(np.mean(better / max(count - 1, 1)))}
         return Score((better == 0).astype(float), victims.patients, 1 / count, 1.0, details)
+
+    def likeness(self, scene: Scene) -> Floats:
+        """How alike each plaintext is to each surrogate, (N, N)."""
+        gallery = standardised(log_amplitude(scene.victims.seen, scene.alpha))
+        return standardised(log_amplitude(scene.victims.plain, scene.alpha)) @ gallery.T
+
+    def claims(self, fitted: None, scene: Scene) -> Claims:
+        """Which surrogate each plaintext is said to be; each is a candidate of its own."""
+        each, patients = np.arange(len(scene.victims)), scene.victims.patients
+        own = np.eye(len(each), dtype=bool)
+        return make_claims(self.likeness(scene), np.ones_like(own), own, each, patients)
