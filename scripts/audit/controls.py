@@ -76,7 +76,8 @@ def permuted(images: Images, seed: int) -> Images:
     patient of their label is left are left out.
     """
     kept, partner = derangement(images.labels, images.patients, seed)
-    return images.take(kept).showing(images.seen[partner])
+    hosts = None if images.hosts is None else images.hosts[partner]
+    return replace(images.take(kept), seen=images.seen[partner], hosts=hosts)
 
 
 def condition(scene: Scene, name: str, broken: str, seed: int = 0) -> Scene:

@@ -25,6 +25,7 @@ class Images:
         labels: class indices, (N,); -1 is unknown.
         patients: numbers of the patients, (N,).
         studies: numbers of the studies, (N,), no two patients sharing one.
+        hosts: which image of the pool hides each, (N,); None where one host, the scene's, hides all.
 
     Raises:
         ValueError: when the shapes disagree.
@@ -35,12 +36,14 @@ class Images:
     labels: Integers
     patients: Integers
     studies: Integers
+    hosts: Integers | None = None
 
     def __post_init__(self) -> None:
         if self.seen.ndim != 3 or self.seen.shape != self.plain.shape:
             raise ValueError(f"seen {self.seen.shape} and plain {self.plain.shape} must both be (N, H, W), the same.")
-        for name in ("labels", "patients", "studies"):
-            found = getattr(self, name).shape
+        for name in ("labels", "patients", "studies", "hosts"):
+            numbers = getattr(self, name)
+            found = (len(self.seen),) if numbers is None else numbers.shape
             if found != (len(self.seen),):
                 raise ValueError(f"{name} has the shape {found}: expected ({len(self.seen)},), one for each image.")
 
@@ -49,7 +52,9 @@ class Images:
 
     def take(self, index: Integers) -> Images:
         """The images of these positions."""
-        return Images(*(getattr(self, name)[index] for name in ("seen", "plain", "labels", "patients", "studies")))
+        hosts = None if self.hosts is None else self.hosts[index]
+        numbers = (self.labels[index], self.patients[index], self.studies[index], hosts)
+        return Images(self.seen[index], self.plain[index], *numbers)
 
     def showing(self, seen: Floats) -> Images:
         """The same images, of which something else is seen."""

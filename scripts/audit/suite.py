@@ -5,6 +5,7 @@ from __future__ import annotations
 from fesf.scripts.audit.amplitude import AmplitudeRecovery
 from fesf.scripts.audit.amplitude_differences import AmplitudeDifferences
 from fesf.scripts.audit.attack import Attack
+from fesf.scripts.audit.host_recovery import HostRecovery
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
 from fesf.scripts.audit.ridge import RidgeInversion
@@ -14,6 +15,7 @@ from fesf.scripts.audit.self_made_amplitude import SelfMadeAmplitude
 QUICK: dict[str, Attack] = {
     "onlooker": Onlooker(),
     "same_image": SameImage(),
+    "host_recovery": HostRecovery(),
     "amplitude_recovery": AmplitudeRecovery(),
     "amplitude_recovery_self_made": SelfMadeAmplitude(),
     "amplitude_differences": AmplitudeDifferences(),

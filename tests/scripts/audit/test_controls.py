@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,13 @@ def test_the_negative_control_shows_another_patients_surrogate(make_scene):
     assert (scene.victims.patients[whose] != victims.patients).all()
     assert (scene.victims.labels[whose] == victims.labels).all()
     np.testing.assert_array_equal(victims.plain, scene.victims.plain)
+
+
+def test_exchanged_images_take_their_hosts_along(make_scene):
+    scene = make_scene()
+    numbered = replace(scene.victims, hosts=np.arange(len(scene.victims)))
+    victims = condition(replace(scene, victims=numbered), "permuted", "additive mixing", seed=4).victims
+    np.testing.assert_array_equal(victims.seen, scene.victims.seen[victims.hosts])
 
 
 def test_the_positive_control_shows_plaintexts_and_the_store_itself(make_scene):

@@ -21,6 +21,8 @@ def images(count: int = 3, **changed) -> Images:
 def test_images_refuse_shapes_that_disagree():
     with pytest.raises(ValueError, match=r"seen \(3, 4, 5\) and plain \(3, 4, 4\) must both be"):
         images(seen=np.zeros((3, 4, 5)))
+    with pytest.raises(ValueError, match=r"hosts has the shape \(2,\): expected \(3,\)"):
+        images(hosts=np.arange(2))
     with pytest.raises(ValueError, match=r"studies has the shape \(2,\): expected \(3,\)"):
         images(studies=np.arange(2))
 
