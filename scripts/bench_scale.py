@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--images",
         nargs="+",
         type=int,
-        default=[10_000, 100_000, 400_000],
+        default=[10_000, 50_000, 200_000],
         help="sizes of the releases, three or more, growing (default: %(default)s)",
     )
     parser.add_argument("--patients", type=int, default=200, help="of the cluster's cohort (default: %(default)s)")

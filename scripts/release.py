@@ -11,8 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from fesf.scripts.data.archive import write_archive
 from fesf.scripts.data.audit import AUDIT, check_audit
@@ -116,7 +119,8 @@ def _decided(order: Order) -> Path:
         return order.store
     if order.without_audit is not None:
         raise ValueError("--identity-removed needs an audit: it cannot be decided with --without-audit.")
-    store = declare_identity_removed(order.store, order.identity_removed)
+    shown = partial(tqdm, desc="Writing anew", unit="file", mininterval=1.0)
+    store = declare_identity_removed(order.store, order.identity_removed, shown)
     _refuse(verify_store(store))
     return store
 
