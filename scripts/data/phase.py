@@ -108,9 +108,9 @@ def whiten(image: Tensor, spatial_dims: int) -> Whitened:
         torch.fft.rfftn(image.float(), dim=tuple(range(-spatial_dims, 0))).flatten(-spatial_dims)[..., 1:].flatten()
     )
     real = torch.view_as_real(spectrum)
-    root = real.square().sum(-1).pow(0.25)
+    root = real.square().sum(-1).sqrt_().sqrt_()  # some times faster than a fourth root by pow
     values = torch.where(root > 0, spectrum / root, 0)
-    return Whitened(torch.view_as_real(values).flatten(), values.abs())
+    return Whitened(torch.view_as_real(values).flatten(), root)
 
 
 def _coherence(first: Whitened, second: Whitened) -> float:

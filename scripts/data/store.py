@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import os
+import zlib
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,9 @@ def encode_image(
         return encode_dicom(values, identity, encoding["patient_identity_removed"])
     buffer = io.BytesIO()
     if encoding["type"] == "png":
-        Image.fromarray(np.ascontiguousarray(values.T)).save(buffer, format="PNG")  # LoadImage reads PNG transposed
+        picture = Image.fromarray(np.ascontiguousarray(values.T))  # LoadImage reads PNG transposed
+        # Runs alone, no longer matches: a quarter of the time, and no larger, since surrogates repeat nothing else.
+        picture.save(buffer, format="PNG", compress_type=zlib.Z_RLE)
         return buffer.getvalue()
     sizes = [max(round(float(size), 1), 0.1) for size in (spacing or (1.0,) * values.ndim)]
     affine = np.diag([*sizes, *([1.0] * (4 - len(sizes)))])
