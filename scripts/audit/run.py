@@ -53,7 +53,8 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     """What decides an attack's outcome beside the release: its settings and margins."""
     fields: dict[str, Any] = asdict(attack) if is_dataclass(attack) and not isinstance(attack, type) else {}
     shared = ("name", "letters", "finding", "measure", "broken", "margin", "permutations")
-    own = {name: getattr(attack, name) for name in ("titles", "below") if hasattr(attack, name)}
+    own = {"titles": dict(attack.titles)} if hasattr(attack, "titles") else {}
+    own |= {"below": attack.below} if hasattr(attack, "below") else {}
     return {name: getattr(attack, name) for name in shared} | own | fields
 
 

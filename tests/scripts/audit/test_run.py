@@ -10,8 +10,10 @@ import pytest
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.run import audit_document, measure, read_limits, run_audit, settings_of
 from fesf.scripts.audit.same_image import SameImage
+from fesf.scripts.audit.suite import FULL, QUICK
 from fesf.scripts.audit.table import format_results
 from fesf.scripts.data.audit import check_audit
+from fesf.scripts.data.files import to_json
 
 STORE = "ab" * 32
 
@@ -110,3 +112,8 @@ def test_the_table_shows_the_store_beside_its_controls(make_scene):
     assert "THIS STORE                             1.000 [1.000, 1.000]   chance 0.013" in text
     assert "1 of 1 attacks count" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_settings_of_every_attack_can_be_written() -> None:
+    for attack in (QUICK | FULL).values():
+        assert json.loads(to_json(settings_of(attack)))["name"] == attack.name

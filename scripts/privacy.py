@@ -1,0 +1,84 @@
+"""What attacks get from hidden public sets: ``python -m fesf.scripts.privacy`` writes ``docs/privacy.md``.
+
+Each set is made a cohort, an IQEM is trained, and it is hidden once and by the full method, by the same jobs as
+``reproduce``; then every attack of the audit is run on both stores. What is done is kept: a repeated command does only
+what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fesf.scripts.audit.privacy_page import page
+from fesf.scripts.audit.public_audit import ARMS, Audited
+from fesf.scripts.data.files import SHARED, to_json, write_atomic
+from fesf.scripts.data.grid import DEMO, Job, sources
+from fesf.scripts.data.jobs import run_jobs
+from fesf.scripts.data.provenance import PACKAGES, provenance
+from fesf.scripts.data.public_sets import SETS
+
+COMMAND = "python -m fesf.scripts.privacy"
+NAMES = (DEMO, "cxr_nih1000", "mri_cheng430")
+SOFTWARE = (*PACKAGES, "scikit-learn", "scikit-image")
+
+
+def plan(shared: Path, work: Path, names: Sequence[str], whole: bool) -> list[Job]:
+    """Cohort, IQEM and stores of the first fold of each set, then its audits.
+
+    Raises:
+        ValueError: when a set is absent.
+    """
+    found = [source for source in sources(shared, work, names, quick=False) if source.run == 0]
+    return [*found, *(Audited(source, arm, whole) for source in found for arm in ARMS)]
+
+
+def collected(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
+    """What the audits that are done found, by set and arm."""
+    found: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        if isinstance(job, Audited) and job.is_done:
+            kept = {name: value for name, value in job.done.items() if name != "key"}
+            found.setdefault(job.source.name, {})[job.arm] = kept
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 1 when a job failed: the page then holds the others."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    parser.add_argument("--shared", default=os.environ.get("FESF_SHARED", "../shared"), help="folder that holds data/")
+    parser.add_argument("--work", default="run/privacy", help="where the runs go (default: %(default)s)")
+    parser.add_argument("--out", default="docs", help="where privacy.json and privacy.md go (default: %(default)s)")
+    parser.add_argument("--sets", nargs="+", choices=[DEMO, *SETS], default=list(NAMES), help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="the attacks that take minutes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side (default: %(default)s)")
+    options = parser.parse_args(words)
+    try:
+        jobs = plan(Path(options.shared), Path(options.work), options.sets, not options.quick)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    failed = run_jobs(jobs, options.jobs)
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    found = collected(jobs)
+    if found:
+        given = [COMMAND]
+        given += ["--sets", *options.sets] if options.sets != list(NAMES) else []
+        given += ["--quick"] if options.quick else []
+        document = provenance(" ".join(given), SOFTWARE) | {"seed": 0, "sets": found}
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "privacy.json", to_json(document), SHARED)
+        write_atomic(out / "privacy.md", page(document).encode(), SHARED)
+        print(f"Wrote {out / 'privacy.md'}.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

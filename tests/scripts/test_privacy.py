@@ -1,0 +1,74 @@
+"""The command on privacy: which jobs it runs, what it writes, and what it says of a failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fesf.scripts import privacy
+from fesf.scripts.audit.public_audit import Audited
+from fesf.scripts.data.grid import Job, Source
+from tests.scripts.audit.test_privacy_page import audit, result
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that were run; the demo's audits find something."""
+    found: list[Job] = []
+
+    def run_jobs(jobs: list[Job], workers: int) -> list[str]:
+        found.extend(jobs)
+        assert workers == 2
+        for job in jobs:
+            if isinstance(job, Audited) and job.source.name == "demo":
+                job.folder.mkdir(parents=True)
+                done = audit(0.1, nearest=result(0.7)) | {"key": job.key, "commit": "abc"}
+                (job.folder / "done.json").write_text(json.dumps(done))
+        return []
+
+    monkeypatch.setattr(privacy, "run_jobs", run_jobs)
+    return found
+
+
+def test_the_first_fold_of_each_set_is_hidden_and_both_stores_are_attacked(
+    ran: list[Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cxr_nih1000", "mri_cheng430"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    out = tmp_path / "out"
+    asked = ["--shared", str(tmp_path), "--work", str(tmp_path / "run"), "--out", str(out)]
+    assert privacy.main(asked) == 0
+    sources = [job for job in ran if isinstance(job, Source)]
+    assert [(source.name, source.run) for source in sources] == [(name, 0) for name in privacy.NAMES]
+    assert [job.title for job in ran if job not in sources] == [
+        f"{name}/0/audit/{arm}" for name in privacy.NAMES for arm in ("ihm", "full")
+    ]
+    document = json.loads((out / "privacy.json").read_text())
+    assert document["command"] == "python -m fesf.scripts.privacy"
+    assert list(document["sets"]) == ["demo"]  # the others were not done
+    assert "key" not in document["sets"]["demo"]["ihm"]
+    assert "| nearest | 0.02 |" in (out / "privacy.md").read_text()
+    assert "Wrote" in capsys.readouterr().out
+
+
+def test_a_part_names_itself(ran: list[Job], tmp_path: Path) -> None:
+    asked: list[Any] = ["--work", str(tmp_path / "run"), "--out", str(tmp_path), "--sets", "demo", "--quick"]
+    assert privacy.main(asked) == 0
+    assert not any(job.whole for job in ran if isinstance(job, Audited))
+    command = json.loads((tmp_path / "privacy.json").read_text())["command"]
+    assert command == "python -m fesf.scripts.privacy --sets demo --quick"
+
+
+def test_failures_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(privacy, "run_jobs", lambda jobs, workers: ["demo/0/source: it broke"])
+    asked = ["--work", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    assert privacy.main([*asked, "--sets", "demo"]) == 1
+    assert capsys.readouterr().err == "error: demo/0/source: it broke\n"
+    assert not (tmp_path / "out").exists()
+    assert privacy.main([*asked, "--shared", str(tmp_path)]) == 2
+    assert "is not a folder: point --shared at the folder that holds data/cxr_nih1000" in capsys.readouterr().err
