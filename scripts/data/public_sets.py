@@ -23,12 +23,13 @@ WITHDRAWN_SHARE, WITHDRAWN_LEAST, WITHDRAWN_MOST = 0.1, 6, 100
 
 @dataclass(frozen=True)
 class Record:
-    """One image of a public set: its file, label, patient, and the split that its authors gave it ("" for none)."""
+    """One image of a public set: file, label, patient, its authors' split and its study ("" for none)."""
 
     image: Path
     label: str
     patient: str
     split: str = ""
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ def _labelled(source: Path, _: Path) -> list[Record]:
         return [Record(source / line["file"], line["label"], line["patient_id"]) for line in csv.DictReader(file)]
 
 
+def _chest_xray14(source: Path, folder: Path) -> list[Record]:
+    """ChestX-ray14 names a file after patient and follow-up: another follow-up is another study."""
+    return [replace(record, study=record.image.stem) for record in _labelled(source, folder)]
+
+
 def _medmnist(source: Path, folder: Path) -> list[Record]:
     """MedMNIST's arrays as PNG; no patients are known, so each image counts as one."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -75,7 +81,7 @@ def _medmnist(source: Path, folder: Path) -> list[Record]:
 SETS = {
     item.name: item
     for item in (
-        PublicSet("cxr_nih1000", _labelled, (64, 64), own_splits=False, runs=FOLDS, unit="patients"),
+        PublicSet("cxr_nih1000", _chest_xray14, (64, 64), own_splits=False, runs=FOLDS, unit="patients"),
         PublicSet("mri_cheng430", _labelled, (64, 64), own_splits=False, runs=FOLDS, unit="patients"),
         PublicSet("us_breastmnist", _medmnist, (32, 32), own_splits=True, runs=3, unit="images"),
         PublicSet("fundus_retinamnist", _medmnist, (32, 32), own_splits=True, runs=3, unit="images"),
@@ -120,11 +126,9 @@ def write_cohort(public: PublicSet, source: Path, folder: Path, run: int) -> int
         if record.patient not in withdrawn and pool.nearest(loader.prepare(str(record.image))) <= NEAR_DUPLICATE
     ]
     rows = kept if public.own_splits else list(fold(kept, run))
-    table = (
-        {"image": os.path.abspath(row.image), "label": row.label, "patient": row.patient, "split": row.split}
-        for row in rows
-    )
-    write_atomic(folder / "cohort.csv", to_csv(("image", "label", "patient", "split"), table), SHARED)
+    columns = ["image", "label", "patient", "split", *(["study"] if any(row.study for row in rows) else [])]
+    table = ({name: getattr(row, name) for name in columns} | {"image": os.path.abspath(row.image)} for row in rows)
+    write_atomic(folder / "cohort.csv", to_csv(columns, table), SHARED)
     return len(records) - len(kept)
 
 

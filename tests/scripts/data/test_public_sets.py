@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,17 @@ def test_labelled_reads_the_table(source: Path, tmp_path: Path) -> None:
     found = _labelled(source, tmp_path)
     assert len(found) == 60
     assert found[3] == Record(source / "images" / "01-1.png", "yes", "01", "")
+
+
+def test_a_follow_up_of_chestxray14_is_a_study(source: Path, tmp_path: Path) -> None:
+    chests = replace(SMALL, records=SETS["cxr_nih1000"].records)
+    write_cohort(chests, source, tmp_path / "run", 0)
+    write_cohort(SMALL, source, tmp_path / "without", 0)
+    rows = read_cohort(tmp_path / "run" / "cohort.csv").rows
+    assert {row.study for row in rows} == {Path(row.image).stem for row in rows}
+    bare = [replace(row, study="") for row in rows]
+    assert read_cohort(tmp_path / "without" / "cohort.csv").rows == bare
+    assert (tmp_path / "without" / "cohort.csv").read_text().splitlines()[0] == "image,label,patient,split"
 
 
 def test_hosts_patients_are_nowhere_in_the_cohort(source: Path, tmp_path: Path) -> None:
