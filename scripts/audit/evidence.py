@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from fesf.scripts.audit.attributes import binary_attributes
 from fesf.scripts.audit.scene import Images, Integers, Scene
 from fesf.scripts.data.cohort import Cohort, CohortError, LoadImageCohortd, read_cohort
+from fesf.scripts.data.cohort_table import read_attributes
 from fesf.scripts.data.folders import LINKAGE, RELEASE
 from fesf.scripts.data.hosts import HostPool
 from fesf.scripts.data.linkage import read_linkage
@@ -73,7 +75,10 @@ def read_scene(
             "The host pool does not give the host of this release: name the same folder and the same host."
         )
     linkage = read_linkage(Path(hospital) / LINKAGE, secret_file)
-    known, victims = (_read(linkage, section, read_cohort(cohort), store, recipe) for section in ("training", "test"))
+    attributes = binary_attributes(read_attributes(cohort))
+    known, victims = (
+        _read(linkage, section, read_cohort(cohort), store, recipe, attributes) for section in ("training", "test")
+    )
     alpha, beta = attacked_pass(recipe)
     images = np.stack([pool.read(path).numpy()[0] for path in pool.files]).astype(float)
     return Scene(
@@ -89,7 +94,12 @@ def read_scene(
 
 
 def _read(
-    linkage: Mapping[str, Mapping[str, str]], section: str, cohort: Cohort, store: str | Path, recipe: Recipe
+    linkage: Mapping[str, Mapping[str, str]],
+    section: str,
+    cohort: Cohort,
+    store: str | Path,
+    recipe: Recipe,
+    attributes: Mapping[str, Mapping[int, int]],
 ) -> Images:
     rows = {str(row.row): row for row in cohort.rows}
     loader: Any = LoadImageCohortd(
@@ -101,7 +111,7 @@ def _read(
     )
     stored = LoadImageStored("image", store)
     suffix = SUFFIXES[load_manifest(store)["encoding"]["type"]]
-    seen, plain, found = [], [], []
+    seen, plain, found, taken = [], [], [], []
     for image_id, link in tqdm(linkage.items(), desc=f"Reading {section}", mininterval=1.0):
         if link["split"] != section:
             continue
@@ -111,11 +121,15 @@ def _read(
         plain.append(loader(cohort.item(row))["image"].numpy()[0])
         seen.append(stored({"image": str(Path(store) / IMAGES / f"{image_id}{suffix}")})["image"].numpy()[0])
         found.append((link["label"], link["patient"], link["study"]))
+        taken.append(row.row)
     shape = (0, *recipe.spatial_size)
     return Images(
         np.stack(seen).astype(float) if seen else np.zeros(shape),
         np.stack(plain).astype(float) if plain else np.zeros(shape),
         *numbered(found, cohort.class_names, linkage),
+        attributes={
+            name: np.array([held.get(row, -1) for row in taken], dtype=np.int64) for name, held in attributes.items()
+        },
     )
 
 

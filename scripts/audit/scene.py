@@ -5,8 +5,9 @@ All of it lies in the hospital: only the hospital can audit, since only it knows
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ class Images:
         patients: numbers of the patients, (N,).
         studies: numbers of the studies, (N,), no two patients sharing one.
         hosts: which image of the pool hides each, (N,); None where one host, the scene's, hides all.
+        attributes: answers to questions such as ``sex=F``, (N,) each: 1, 0, or -1 for unknown.
 
     Raises:
         ValueError: when the shapes disagree.
@@ -37,12 +39,13 @@ class Images:
     patients: Integers
     studies: Integers
     hosts: Integers | None = None
+    attributes: Mapping[str, Integers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seen.ndim != 3 or self.seen.shape != self.plain.shape:
             raise ValueError(f"seen {self.seen.shape} and plain {self.plain.shape} must both be (N, H, W), the same.")
-        for name in ("labels", "patients", "studies", "hosts"):
-            numbers = getattr(self, name)
+        named = {name: getattr(self, name) for name in ("labels", "patients", "studies", "hosts")}
+        for name, numbers in (named | dict(self.attributes)).items():
             found = (len(self.seen),) if numbers is None else numbers.shape
             if found != (len(self.seen),):
                 raise ValueError(f"{name} has the shape {found}: expected ({len(self.seen)},), one for each image.")
@@ -53,7 +56,8 @@ class Images:
     def take(self, index: Integers) -> Images:
         """The images of these positions."""
         hosts = None if self.hosts is None else self.hosts[index]
-        numbers = (self.labels[index], self.patients[index], self.studies[index], hosts)
+        attributes = {name: answers[index] for name, answers in self.attributes.items()}
+        numbers: Any = (self.labels[index], self.patients[index], self.studies[index], hosts, attributes)
         return Images(self.seen[index], self.plain[index], *numbers)
 
     def showing(self, seen: Floats) -> Images:

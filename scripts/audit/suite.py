@@ -5,6 +5,7 @@ from __future__ import annotations
 from fesf.scripts.audit.amplitude import AmplitudeRecovery
 from fesf.scripts.audit.amplitude_differences import AmplitudeDifferences
 from fesf.scripts.audit.attack import Attack
+from fesf.scripts.audit.attribute_inference import AttributeInference
 from fesf.scripts.audit.host_recovery import HostRecovery
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
@@ -26,5 +27,7 @@ QUICK: dict[str, Attack] = {
 }
 """Minutes on two cores for the demo; names are those that limits.json may limit."""
 
-FULL: dict[str, Attack] = {}
+FULL: dict[str, Attack] = {
+    "attribute_inference": AttributeInference(),
+}
 """What a whole audit runs beside ``QUICK``: from minutes to hours each."""

@@ -160,6 +160,23 @@ def _check(rows: Sequence[CohortRow]) -> None:
         raise CohortError(f"Row {empty} of the cohort has no split, others have: fill the column or empty it.")
 
 
+def read_attributes(path: str | Path) -> dict[str, dict[int, str]]:
+    """The table's further columns, such as sex or site: by name, the cell of each row, empty cells left out.
+
+    Args:
+        path: a ``cohort.csv`` that :func:`read_cohort` has read.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        names = [name for name in reader.fieldnames or [] if name and name not in REQUIRED + OPTIONAL]
+        found: dict[str, dict[int, str]] = {name: {} for name in names}
+        for number, record in enumerate(reader, start=2):
+            for name in names:
+                if cell := (record[name] or "").strip():
+                    found[name][number] = cell
+    return found
+
+
 def class_names(cohort: str | Path) -> list[str]:
     """Names of the cohort's classes, in the order of their indices (see :func:`read_cohort`)."""
     return read_cohort(cohort).class_names

@@ -46,6 +46,9 @@ def test_what_is_read_is_what_the_files_hold(release):
             np.testing.assert_allclose(found.T, stored, atol=1e-6)
             row = rows[int(link["row"]) - 2]
             assert row["patient"] == link["patient"]
+            assert images.attributes["sex=F" if "sex=F" in images.attributes else "sex=M"][position] == int(
+                row["sex"] == ("F" if "sex=F" in images.attributes else "M")
+            )
             plain = np.asarray(Image.open(release["cohort"].parent / row["image"]).convert("L")) / 255
             small = zoom(plain, found.shape[0] / plain.shape[0], order=1) if plain.shape != found.shape else plain
             assert np.corrcoef(small.ravel(), images.plain[position].T.ravel())[0, 1] > 0.95

@@ -1,0 +1,135 @@
+"""Attribute inference: what a surrogate says of its patient beside the diagnosis, such as sex, age or site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fesf.scripts.audit.scene import Floats, Images, Integers, Scene
+from fesf.scripts.audit.score import Score
+from fesf.scripts.audit.spectra import log_amplitude
+
+FEATURES = ("log amplitude", "pixels")
+COMPONENTS, FOLDS, LEAST = 60, 3, 8
+"""Principal components of the pixels; folds by patient; patients of each answer without whom nothing is asked."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What tells an answer: trained on the known patients.
+
+    Args:
+        features: one of :data:`FEATURES`.
+        model: gives a decision value.
+        auc: on known patients that it was not trained on, by folds.
+    """
+
+    features: str
+    model: Pipeline
+    auc: float
+
+    def decide(self, images: Floats, alpha: float) -> Floats:
+        """Decision values, (N,); larger is more likely 1."""
+        found: Floats = self.model.decision_function(features_of(images, alpha, self.features))
+        return found
+
+
+def features_of(images: Floats, alpha: float, kind: str) -> Floats:
+    """Features of images (N, H, W), (N, F)."""
+    return log_amplitude(images, alpha) if kind == FEATURES[0] else images.reshape(len(images), -1)
+
+
+def best_reader(images: Floats, answers: Integers, patients: Integers, alpha: float) -> Reader:
+    """The better of both features, by folds over patients."""
+    readers = []
+    for kind in FEATURES:
+        features = features_of(images, alpha, kind)
+        reduce = [PCA(min(COMPONENTS, len(images) // 2), random_state=0)] if kind == "pixels" else []
+        model = make_pipeline(StandardScaler(), *reduce, LogisticRegression(C=0.1, max_iter=1000))
+        values = cross_val_predict(
+            model, features, answers, groups=patients, cv=GroupKFold(FOLDS), method="decision_function"
+        )
+        readers.append(Reader(kind, model, float(roc_auc_score(answers, values))))
+    best = max(readers, key=lambda reader: reader.auc)
+    best.model.fit(features_of(images, alpha, best.features), answers)
+    return best
+
+
+def placements(values: Floats, answers: Integers) -> Floats:
+    """Of each image the share of those with the other answer that it is told apart from, ties half; (N,).
+
+    Its mean over the images of either answer is the area under the ROC curve.
+    """
+    found = np.empty(len(values))
+    for answer in (0, 1):
+        own, other = values[answers == answer], values[answers != answer]
+        difference = (own[:, None] - other) * (1 if answer else -1)
+        found[answers == answer] = (difference > 0).mean(1) + (difference == 0).mean(1) / 2
+    return found
+
+
+def enough(images: Images, answers: Integers) -> bool:
+    """Whether each answer has enough patients."""
+    return all(len(np.unique(images.patients[answers == answer])) >= LEAST for answer in (0, 1))
+
+
+@dataclass(frozen=True)
+class AttributeInference:
+    """Somebody with true pairs of known persons, who learns to tell an attribute from surrogates.
+
+    The attribute is the one that is read best from the known patients' plaintexts, so it is the same for all controls;
+    what is read of each other one stands in the details.
+    """
+
+    name: ClassVar[str] = "attribute inference"
+    letters: ClassVar[tuple[str, ...]] = ("a", "d")
+    finding: ClassVar[str] = "inference"
+    measure: ClassVar[str] = "AUC of the attribute that plaintexts tell best"
+    broken: ClassVar[str] = "additive mixing"
+    margin: ClassVar[float] = 0.07
+    permutations: ClassVar[int] = 10
+
+    def fit(self, scene: Scene) -> tuple[str, dict[str, Reader]]:
+        """The attribute to be told, and a reader for each.
+
+        Raises:
+            ValueError: when the cohort has no attribute with enough patients of either answer.
+        """
+        known, readers, told = scene.known, {}, {}
+        for name, answers in known.attributes.items():
+            sure = np.flatnonzero(answers >= 0)
+            victims = scene.victims.take(np.flatnonzero(scene.victims.attributes[name] >= 0))
+            asked = known.take(sure)
+            if not enough(asked, answers[sure]) or not enough(victims, victims.attributes[name]):
+                continue
+            fit: Any = (answers[sure], asked.patients, scene.alpha)
+            readers[name] = best_reader(asked.seen, *fit)
+            told[name] = best_reader(asked.plain, *fit).auc
+        if not readers:
+            raise ValueError(
+                f"The cohort has no attribute column with {LEAST} known and {LEAST} attacked patients of each of two"
+                " answers: this set cannot measure attribute inference."
+            )
+        return max(told, key=lambda name: told[name]), readers
+
+    def score(self, fitted: tuple[str, dict[str, Reader]], scene: Scene) -> Score:
+        """How well the attribute is told on the victims."""
+        chosen, readers = fitted
+        details, scores = {}, {}
+        for name, reader in readers.items():
+            answers = scene.victims.attributes[name]
+            victims = scene.victims.take(np.flatnonzero(answers >= 0))
+            found = placements(reader.decide(victims.seen, scene.alpha), victims.attributes[name])
+            scores[name] = (found, victims.patients)
+            details[f"auc {name}"] = float(
+                roc_auc_score(victims.attributes[name], reader.decide(victims.seen, scene.alpha))
+            )
+        return Score(*scores[chosen], 0.5, 1.0, details)
