@@ -20,6 +20,8 @@ def one_pass(scene: Scene, plain: Floats, clip: bool = True, levels: int | None 
         clip: to [0, 1].
         levels: the largest grey level to which the result is rounded; None does not round.
     """
+    if not len(plain):
+        return plain
     hidden = hide(torch.from_numpy(plain)[:, None], torch.from_numpy(scene.host)[None], scene.alpha, scene.beta)
     found: Floats = hidden[:, 0].numpy()
     found = found.clip(0, 1) if clip else found

@@ -9,6 +9,7 @@ from fesf.scripts.audit.attribute_inference import AttributeInference
 from fesf.scripts.audit.host_recovery import HostRecovery
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
+from fesf.scripts.audit.phase_retrieval import PhaseRetrieval
 from fesf.scripts.audit.ridge import RidgeInversion
 from fesf.scripts.audit.same_image import SameImage
 from fesf.scripts.audit.self_made_amplitude import SelfMadeAmplitude
@@ -29,5 +30,7 @@ QUICK: dict[str, Attack] = {
 
 FULL: dict[str, Attack] = {
     "attribute_inference": AttributeInference(),
+    "phase_retrieval": PhaseRetrieval(),
+    "phase_retrieval_from_mean_image": PhaseRetrieval(start="mean"),
 }
 """What a whole audit runs beside ``QUICK``: from minutes to hours each."""

@@ -20,6 +20,7 @@ def test_one_pass_is_the_formula(make_scene):
     bright = one_pass(scene, scene.pool * 3, clip=False)
     assert bright.max() > 1.2
     np.testing.assert_allclose(one_pass(scene, scene.pool * 3), bright.clip(0, 1), atol=1e-12)
+    assert one_pass(scene, scene.pool[:0]).shape == (0, 32, 32)
 
 
 def test_pairs_are_the_pools(make_scene):
