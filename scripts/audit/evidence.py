@@ -21,6 +21,8 @@ from fesf.scripts.data.recipe import Recipe
 from fesf.scripts.data.store import LoadImageStored
 from fesf.scripts.data.store_format import IMAGES, SUFFIXES, load_manifest
 
+TEXT = "text"
+"""The cohort's column that says what is burned into an image; it is for the audit alone, and no attribute."""
 UNSCALED = "dtype maximum"
 """What release.json says where the recipe has no intensity rule."""
 
@@ -75,9 +77,12 @@ def read_scene(
             "The host pool does not give the host of this release: name the same folder and the same host."
         )
     linkage = read_linkage(Path(hospital) / LINKAGE, secret_file)
-    attributes = binary_attributes(read_attributes(cohort))
+    columns = read_attributes(cohort)
+    texts = columns.pop(TEXT, {})
+    attributes = binary_attributes(columns)
     known, victims = (
-        _read(linkage, section, read_cohort(cohort), store, recipe, attributes) for section in ("training", "test")
+        _read(linkage, section, read_cohort(cohort), store, recipe, attributes, texts)
+        for section in ("training", "test")
     )
     alpha, beta = attacked_pass(recipe)
     images = np.stack([pool.read(path).numpy()[0] for path in pool.files]).astype(float)
@@ -90,6 +95,7 @@ def read_scene(
         beta,
         stage=str(recipe.stage),
         levels=2**recipe.bit_depth - 1,
+        texts=tuple(sorted(set(texts.values()))),
     )
 
 
@@ -100,7 +106,9 @@ def _read(
     store: str | Path,
     recipe: Recipe,
     attributes: Mapping[str, Mapping[int, int]],
+    texts: Mapping[int, str],
 ) -> Images:
+    every = sorted(set(texts.values()))
     rows = {str(row.row): row for row in cohort.rows}
     loader: Any = LoadImageCohortd(
         "image",
@@ -130,6 +138,7 @@ def _read(
         attributes={
             name: np.array([held.get(row, -1) for row in taken], dtype=np.int64) for name, held in attributes.items()
         },
+        written=np.array([every.index(texts[row]) if row in texts else -1 for row in taken], dtype=np.int64),
     )
 
 

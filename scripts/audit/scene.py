@@ -28,6 +28,7 @@ class Images:
         studies: numbers of the studies, (N,), no two patients sharing one.
         hosts: which image of the pool hides each, (N,); None where one host, the scene's, hides all.
         attributes: answers to questions such as ``sex=F``, (N,) each: 1, 0, or -1 for unknown.
+        written: which of the scene's texts is burned into each, (N,), -1 for none; None where it is not known.
 
     Raises:
         ValueError: when the shapes disagree.
@@ -40,11 +41,12 @@ class Images:
     studies: Integers
     hosts: Integers | None = None
     attributes: Mapping[str, Integers] = field(default_factory=dict)
+    written: Integers | None = None
 
     def __post_init__(self) -> None:
         if self.seen.ndim != 3 or self.seen.shape != self.plain.shape:
             raise ValueError(f"seen {self.seen.shape} and plain {self.plain.shape} must both be (N, H, W), the same.")
-        named = {name: getattr(self, name) for name in ("labels", "patients", "studies", "hosts")}
+        named = {name: getattr(self, name) for name in ("labels", "patients", "studies", "hosts", "written")}
         for name, numbers in (named | dict(self.attributes)).items():
             found = (len(self.seen),) if numbers is None else numbers.shape
             if found != (len(self.seen),):
@@ -55,9 +57,9 @@ class Images:
 
     def take(self, index: Integers) -> Images:
         """The images of these positions."""
-        hosts = None if self.hosts is None else self.hosts[index]
+        hosts, written = (None if held is None else held[index] for held in (self.hosts, self.written))
         attributes = {name: answers[index] for name, answers in self.attributes.items()}
-        numbers: Any = (self.labels[index], self.patients[index], self.studies[index], hosts, attributes)
+        numbers: Any = (self.labels[index], self.patients[index], self.studies[index], hosts, attributes, written)
         return Images(self.seen[index], self.plain[index], *numbers)
 
     def showing(self, seen: Floats) -> Images:
@@ -81,6 +83,7 @@ class Scene:
         levels: the largest grey level of the store's files: 255 at 8 bits.
         scheme: what makes a surrogate of any image, (N, H, W) to (N, H, W), where it is a control's; None for one pass
             with ``host`` (:func:`fesf.scripts.audit.self_made.one_pass`).
+        texts: the texts that may be burned in, of the cohort's column ``text``; empty where it has none.
 
     Raises:
         ValueError: when a patient is both known and a victim, or there are no victims.
@@ -95,6 +98,7 @@ class Scene:
     stage: str = "synthetic"
     levels: int = 255
     scheme: Callable[[Floats], Floats] | None = None
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.victims):

@@ -6,6 +6,7 @@ from fesf.scripts.audit.amplitude import AmplitudeRecovery
 from fesf.scripts.audit.amplitude_differences import AmplitudeDifferences
 from fesf.scripts.audit.attack import Attack
 from fesf.scripts.audit.attribute_inference import AttributeInference
+from fesf.scripts.audit.burned_in_text import BurnedInText
 from fesf.scripts.audit.host_recovery import HostRecovery
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
@@ -30,6 +31,7 @@ QUICK: dict[str, Attack] = {
 
 FULL: dict[str, Attack] = {
     "attribute_inference": AttributeInference(),
+    "burned_in_text": BurnedInText(),
     "phase_retrieval": PhaseRetrieval(),
     "phase_retrieval_from_mean_image": PhaseRetrieval(start="mean"),
 }

@@ -23,6 +23,8 @@ def test_images_refuse_shapes_that_disagree():
         images(seen=np.zeros((3, 4, 5)))
     with pytest.raises(ValueError, match=r"hosts has the shape \(2,\): expected \(3,\)"):
         images(hosts=np.arange(2))
+    with pytest.raises(ValueError, match=r"written has the shape \(2,\): expected \(3,\)"):
+        images(written=np.arange(2))
     with pytest.raises(ValueError, match=r"studies has the shape \(2,\): expected \(3,\)"):
         images(studies=np.arange(2))
 
