@@ -7,7 +7,6 @@ One file without outside resources. It shows plaintexts, so it stays in the hosp
 from __future__ import annotations
 
 import argparse
-import base64
 import csv
 import hashlib
 import math
@@ -27,6 +26,7 @@ from fesf.scripts.data.comparison import TITLES, comparison, format_metric, read
 from fesf.scripts.data.files import make_private_folder, write_atomic
 from fesf.scripts.data.intensity import kept_rule
 from fesf.scripts.data.linkage import read_linkage, refuse_inside_store
+from fesf.scripts.data.pictures import embed
 from fesf.scripts.data.plan import ABLATIONS
 from fesf.scripts.data.provenance import versions
 from fesf.scripts.data.run_folder import RunFolder
@@ -45,11 +45,6 @@ Image = NDArray[np.float64]
 
 class ReportError(ValueError):
     """A run is not complete enough for a report."""
-
-
-def embed(content: bytes, kind: str) -> str:
-    """A picture as a data URI."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def find_host(hosts: str | Path, sha256: str) -> Path:

@@ -34,5 +34,7 @@ FULL: dict[str, Attack] = {
     "burned_in_text": BurnedInText(),
     "phase_retrieval": PhaseRetrieval(),
     "phase_retrieval_from_mean_image": PhaseRetrieval(start="mean"),
+    "ridge_inversion_pixels_10": RidgeInversion(features="pixels", pairs=10),
+    "ridge_inversion_pixels_100": RidgeInversion(features="pixels", pairs=100),
 }
 """What a whole audit runs beside ``QUICK``: from minutes to hours each."""

@@ -18,6 +18,7 @@ from typing import Any
 
 AUDIT = "audit.json"
 BOUNDS = ("at_most", "at_least")
+REFUSAL = ": this store is not to be released."
 
 
 def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
@@ -52,7 +53,9 @@ def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
         raise ValueError(f"{AUDIT} states no limits, or no results: run the audit again.")
     check_limits(limits)
     for name, limit in limits.items():
-        _within(name, limit, results.get(name))
+        fault = breach(name, limit, results.get(name))
+        if fault:
+            raise ValueError(f"{AUDIT}: {fault}")
     return {"sha256": sha256(content).hexdigest(), "limits": limits, "results": {n: results[n] for n in limits}}
 
 
@@ -76,9 +79,21 @@ def check_limits(limits: Mapping[str, Any], file: str = AUDIT) -> None:
             raise ValueError(f"{file}: the limit of {name} is {limit!r}: give at_most or at_least and a number.")
 
 
-def _within(name: str, bounds: Mapping[str, float], result: Any) -> None:
+def breach(name: str, bounds: Mapping[str, float], result: Any) -> str | None:
+    """Why a result does not hold its limit; None when it does.
+
+    Args:
+        name: of the result.
+        bounds: its limit.
+        result: a number; anything else holds no limit.
+    """
     if not _number(result):
-        raise ValueError(f"{AUDIT}: {name} has a limit and the result {result!r}: a limit needs a number.")
+        return f"{name} has a limit and the result {result!r}: a limit needs a number."
     if result > bounds.get("at_most", math.inf) or result < bounds.get("at_least", -math.inf):
-        text = " and ".join(f"{bound.replace('_', ' ')} {bounds[bound]:g}" for bound in BOUNDS if bound in bounds)
-        raise ValueError(f"{AUDIT}: {name} is {result:g}, its limit is {text}: this store is not to be released.")
+        return f"{name} is {result:g}, its limit is {limit_words(bounds)}{REFUSAL}"
+    return None
+
+
+def limit_words(bounds: Mapping[str, float]) -> str:
+    """A limit as words: "at most 0.1 and at least 0"."""
+    return " and ".join(f"{bound.replace('_', ' ')} {bounds[bound]:g}" for bound in BOUNDS if bound in bounds)

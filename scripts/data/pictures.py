@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 
@@ -107,14 +108,21 @@ def similarity(image: Floats, other: Floats) -> dict[str, float]:
     }
 
 
-def _svg(figure: Figure) -> bytes:
+def embed(content: bytes, kind: str) -> str:
+    """A picture as a data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def to_svg(figure: Figure) -> bytes:
+    """A figure as SVG: no date, letters as paths, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "fesf", "svg.fonttype": "path"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
-def _axes(figure: Figure, count: int = 1) -> list[Axes]:
+def clean_axes(figure: Figure, count: int = 1) -> list[Axes]:
+    """Axes side by side with a light grid and no frame."""
     axes = [figure.add_subplot(1, count, index + 1) for index in range(count)]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
@@ -131,7 +139,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, str]]], best: Mapp
         best: the epoch that each kept.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    loss, auc = _axes(figure, 2)
+    loss, auc = clean_axes(figure, 2)
     for kind, rows in histories.items():
         epochs = [int(row["epoch"]) for row in rows]
         colour = COLOURS[kind]
@@ -150,7 +158,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, str]]], best: Mapp
     auc.set(xlabel="epoch", ylabel="AUC on validation")
     loss.legend(frameon=False, fontsize=8)
     auc.legend(frameon=False, fontsize=8, loc="lower right")
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def draw_distance(rows: Sequence[Mapping[str, str]], kept: Mapping[str, float]) -> bytes:
@@ -161,7 +169,7 @@ def draw_distance(rows: Sequence[Mapping[str, str]], kept: Mapping[str, float]) 
         kept: the kept epoch's figures, distance.json.
     """
     figure = Figure(figsize=(9, 3.2), layout="constrained")
-    distance, losses = _axes(figure, 2)
+    distance, losses = clean_axes(figure, 2)
     epochs = [int(row["epoch"]) for row in rows]
     distance.plot(epochs, _column(rows, "val_mmd"), color=COLOURS["surrogate"], marker=".", label="enhanced")
     distance.axhline(
@@ -178,7 +186,7 @@ def draw_distance(rows: Sequence[Mapping[str, str]], kept: Mapping[str, float]) 
         axes.legend(frameon=False, fontsize=8)
     distance.set(xlabel="epoch", ylabel="squared MMD to held-out hosts")
     losses.set(xlabel="epoch", ylabel="adversarial loss")
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def _column(rows: Sequence[Mapping[str, str]], name: str) -> list[float]:
@@ -188,7 +196,7 @@ def _column(rows: Sequence[Mapping[str, str]], name: str) -> list[float]:
 def draw_roc_overlay(scores: Mapping[str, Scores], class_names: Sequence[str]) -> bytes:
     """ROC curves of both classifiers as SVG: of class 1 with two classes, else of each class against the rest."""
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
-    (axes,) = _axes(figure)
+    (axes,) = clean_axes(figure)
     for kind, score in scores.items():
         for index in [1] if len(class_names) == 2 else range(len(class_names)):
             positive = score.labels == index
@@ -201,13 +209,13 @@ def draw_roc_overlay(scores: Mapping[str, Scores], class_names: Sequence[str]) -
     axes.plot([0, 1], [0, 1], color="#6b7280", linestyle=":", label="chance")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def draw_reliability_overlay(scores: Mapping[str, Scores]) -> bytes:
     """Reliability of both classifiers as SVG: observed frequency over stated probability, dots by number of images."""
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
-    (axes,) = _axes(figure)
+    (axes,) = clean_axes(figure)
     axes.plot([0, 1], [0, 1], color="#6b7280", linestyle=":", label="calibrated")
     for kind, score in scores.items():
         stated, happened = calibration(score.labels, score.probabilities, score.decisions)
@@ -219,4 +227,4 @@ def draw_reliability_overlay(scores: Mapping[str, Scores]) -> bytes:
         axes.scatter(x, y, s=200 * counts[filled] / counts.sum() + 8, color=COLOURS[kind], alpha=0.7)
     axes.set(xlabel="stated probability", ylabel="observed frequency", aspect="equal")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    return _svg(figure)
+    return to_svg(figure)

@@ -66,7 +66,9 @@ def test_no_machine_path(path: Path) -> None:
         assert not re.match(r"[$\s'\"]*/(?!\w*')", text) or text.startswith("/plaintext"), text
 
 
-@pytest.mark.parametrize("name", ["train.json", "inference.json", "plaintext.json", "hide.json", "enhance.json"])
+@pytest.mark.parametrize(
+    "name", ["train.json", "inference.json", "plaintext.json", "hide.json", "enhance.json", "audit.json"]
+)
 def test_knobs_come_first(name: str) -> None:
     """Plain values stand before the first component."""
     kinds = [
@@ -125,6 +127,13 @@ def test_the_hospitals_configs_are_equal_where_they_share_a_name() -> None:
         measuring["quality"]["source"].items()
         <= (enhancing["val_synthetic"] | {"section": "@section", "cohort": "@cohort"}).items()
     )
+
+
+def test_an_audit_names_its_release_as_it_was_hidden() -> None:
+    hiding, auditing = read("hide.json"), read("audit.json")
+    shared = (set(hiding) & set(auditing)) - {"imports", "initialize", "run", "tracking_uri"}
+    assert {name for name in shared if hiding[name] != auditing[name]} == set()
+    assert shared >= {"cohort", "hosts_dir", "host", "store_dir", "hospital_dir", "secret_file", "save_execute_config"}
 
 
 def test_the_hospitals_configs_parse_equal() -> None:

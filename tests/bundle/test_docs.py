@@ -45,6 +45,7 @@ def test_every_workflow_has_a_command() -> None:
         "enhancing",
         "hiding",
         "measuring",
+        "auditing",
         "training",
         "evaluating",
         "inferring",

@@ -37,7 +37,7 @@ def bodies(rng: np.random.Generator, count: int, side: int = 32) -> np.ndarray:
     return np.exp(-((y / high) ** 2) - (x / wide) ** 2) * 0.6 + 0.3 * smooth(rng, count, side)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_scene():
     """Make a scene: 60 known patients and 40 victims, two studies of one image each, the second like the first."""
 

@@ -148,8 +148,8 @@ def test_distance_shows_where_it_started_the_floor_and_the_kept_epoch(monkeypatc
     ]
     kept = {"epoch": 2, "val_mmd": 0.1, "val_mmd_synthetic": 0.5, "val_mmd_floor": 0.0625}
     drawn: list[Figure] = []
-    svg = pictures._svg
-    monkeypatch.setattr(pictures, "_svg", lambda figure: drawn.append(figure) or svg(figure))
+    svg = pictures.to_svg
+    monkeypatch.setattr(pictures, "to_svg", lambda figure: drawn.append(figure) or svg(figure))
     content = pictures.draw_distance(rows, kept)
     distance, losses = drawn[0].axes
     lines = {line.get_label(): np.asarray(line.get_ydata(), float) for line in distance.lines}
