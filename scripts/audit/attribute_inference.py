@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fesf.scripts.audit.scene import Floats, Images, Integers, Scene
-from fesf.scripts.audit.score import Score
+from fesf.scripts.audit.score import Score, placements
 from fesf.scripts.audit.spectra import log_amplitude
 
 FEATURES = ("log amplitude", "pixels")
@@ -61,19 +61,6 @@ def best_reader(images: Floats, answers: Integers, patients: Integers, alpha: fl
     best = max(readers, key=lambda reader: reader.auc)
     best.model.fit(features_of(images, alpha, best.features), answers)
     return best
-
-
-def placements(values: Floats, answers: Integers) -> Floats:
-    """Of each image the share of those with the other answer that it is told apart from, ties half; (N,).
-
-    Its mean over the images of either answer is the area under the ROC curve.
-    """
-    found = np.empty(len(values))
-    for answer in (0, 1):
-        own, other = values[answers == answer], values[answers != answer]
-        difference = (own[:, None] - other) * (1 if answer else -1)
-        found[answers == answer] = (difference > 0).mean(1) + (difference == 0).mean(1) / 2
-    return found
 
 
 def enough(images: Images, answers: Integers) -> bool:

@@ -67,6 +67,19 @@ class Score:
         }
 
 
+def placements(values: Floats, answers: Integers) -> Floats:
+    """Of each image the share of those with the other answer that it is told apart from, ties half; (N,).
+
+    Its mean over the images of either answer is the area under the ROC curve.
+    """
+    found = np.empty(len(values))
+    for answer in (0, 1):
+        own, other = values[answers == answer], values[answers != answer]
+        difference = (own[:, None] - other) * (1 if answer else -1)
+        found[answers == answer] = (difference > 0).mean(1) + (difference == 0).mean(1) / 2
+    return found
+
+
 def pooled(scores: Sequence[Score]) -> Score:
     """Scores of several draws as one: each patient's values of all draws count together; details are averaged."""
     first = scores[0]

@@ -8,6 +8,7 @@ from fesf.scripts.audit.attack import Attack
 from fesf.scripts.audit.attribute_inference import AttributeInference
 from fesf.scripts.audit.burned_in_text import BurnedInText
 from fesf.scripts.audit.host_recovery import HostRecovery
+from fesf.scripts.audit.membership import Membership
 from fesf.scripts.audit.nearest import NearestNeighbour
 from fesf.scripts.audit.onlooker import Onlooker
 from fesf.scripts.audit.phase_retrieval import PhaseRetrieval
@@ -32,6 +33,7 @@ QUICK: dict[str, Attack] = {
 FULL: dict[str, Attack] = {
     "attribute_inference": AttributeInference(),
     "burned_in_text": BurnedInText(),
+    "membership": Membership(),
     "phase_retrieval": PhaseRetrieval(),
     "phase_retrieval_from_mean_image": PhaseRetrieval(start="mean"),
     "ridge_inversion_pixels_10": RidgeInversion(features="pixels", pairs=10),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from fesf.scripts.audit.score import Score, pooled
+from fesf.scripts.audit.score import Score, placements, pooled
 
 
 def test_a_patient_with_many_images_counts_once():
@@ -48,3 +49,17 @@ def test_pooled_draws_average_within_a_patient():
 def test_what_is_no_score_is_refused(values, patients, message):
     with pytest.raises(ValueError, match=message):
         Score(np.array(values), np.array(patients), 0.0)
+
+
+def test_placements_by_hand() -> None:
+    values, answers = np.array([3.0, 1.0, 2.0, 2.0]), np.array([1, 0, 1, 0])
+    # 3 beats both zeros; 1 loses to both ones; 2 beats 1 and ties with 2, as the other 2 loses to 3 and ties with 2
+    np.testing.assert_allclose(placements(values, answers), [1, 1, 0.75, 0.75])
+
+
+def test_their_mean_is_the_area() -> None:
+    rng = np.random.default_rng(0)
+    values, answers = rng.integers(0, 6, 60).astype(float), rng.integers(0, 2, 60)
+    found, area = placements(values, answers), roc_auc_score(answers, values)
+    for answer in (0, 1):
+        assert found[answers == answer].mean() == pytest.approx(area)
