@@ -58,6 +58,7 @@ def test_the_first_screen_names_attackers_controls_and_findings(results):
         assert head in found.text
     assert "in 100 of 100 cases (95 % interval 100 to 100; guessing: 1.2)" in found.text
     assert "Same image: 40 of 40 patients rightly" in found.text
+    assert "images of 40 patients. Linked with confidence: 40 of 40" in found.text
     assert "a, d: the store only; true pairs of plaintext and surrogate" in found.text
     ridge = results["ridge_inversion"]["conditions"]["store"]
     assert f"{ridge['value']:.2f} [{ridge['low']:.2f}, {ridge['high']:.2f}]" in found.text
