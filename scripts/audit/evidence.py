@@ -49,6 +49,7 @@ def read_scene(
     hosts: str | Path,
     host: str | None = None,
     secret_file: str | Path | None = None,
+    section: str = "test",
 ) -> Scene:
     """Read a release, in the hospital.
 
@@ -59,6 +60,7 @@ def read_scene(
         hosts: the host pool.
         host: file name of the host that hides, where it was named to hide.json.
         secret_file: the secret, where the linkage is encrypted.
+        section: whose patients are attacked: "test" or "validation"; those of training are known to attackers.
 
     Raises:
         ValueError: when the parts are not of one release, images are volumes, or there is nobody to attack.
@@ -81,8 +83,7 @@ def read_scene(
     texts = columns.pop(TEXT, {})
     attributes = binary_attributes(columns)
     known, victims = (
-        _read(linkage, section, read_cohort(cohort), store, recipe, attributes, texts)
-        for section in ("training", "test")
+        _read(linkage, part, read_cohort(cohort), store, recipe, attributes, texts) for part in ("training", section)
     )
     alpha, beta = attacked_pass(recipe)
     images = np.stack([pool.read(path).numpy()[0] for path in pool.files]).astype(float)
