@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol
 from fesf.scripts.audit.controls import CONDITIONS, condition
 from fesf.scripts.audit.exhibits import exhibits
 from fesf.scripts.audit.scene import Scene
-from fesf.scripts.audit.score import Score, pooled
+from fesf.scripts.audit.score import Judged, pooled
 
 
 class Attack(Protocol):
@@ -49,7 +49,7 @@ class Attack(Protocol):
     def fit(self, scene: Scene) -> Any:
         """What the attacker learns before they see a victim."""
 
-    def score(self, fitted: Any, scene: Scene) -> Score:
+    def score(self, fitted: Any, scene: Scene) -> Judged:
         """Attack the victims and judge it."""
 
 
@@ -82,7 +82,7 @@ class Outcome:
     """
 
     attack: Attack
-    scores: dict[str, Score]
+    scores: dict[str, Judged]
     seed: int = 0
     shown: Mapping[str, Any] = field(default_factory=dict)
 

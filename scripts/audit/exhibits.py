@@ -17,7 +17,7 @@ POINTS = 200
 """Points of a ROC curve at most."""
 
 
-def exhibits(attack: Any, fitted: Any, scene: Scene, score: Score, seed: int = 0) -> dict[str, Any]:
+def exhibits(attack: Any, fitted: Any, scene: Scene, score: Any, seed: int = 0) -> dict[str, Any]:
     """What an attack can show of a release, by the methods that it has.
 
     Args:

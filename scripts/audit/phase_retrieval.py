@@ -12,7 +12,7 @@ import numpy as np
 from fesf.scripts.audit.amplitude import lines
 from fesf.scripts.audit.controls import condition, under
 from fesf.scripts.audit.hybrid_input_output import aligned, retrieve
-from fesf.scripts.audit.ridge import adjusted, psnr
+from fesf.scripts.audit.inversion import adjusted, psnr
 from fesf.scripts.audit.scene import Floats, Images, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.self_made import one_pass, self_made

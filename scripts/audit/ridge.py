@@ -5,28 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from fesf.scripts.audit.inversion import gain, held
 from fesf.scripts.audit.scene import Floats, Images, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.spectra import log_amplitude
 
 PENALTIES = tuple(10.0**power for power in range(-1, 7))
 FEATURES = ("log amplitude", "pixels")
-
-
-def psnr(made: Floats, truth: Floats) -> Floats:
-    """Peak signal-to-noise ratio of each image in dB, at most 99; (N,)."""
-    error = np.square(made - truth).mean((1, 2))
-    return -10 * np.log10(np.maximum(error, 10**-9.9))
-
-
-def adjusted(mean: Floats, truth: Floats) -> Floats:
-    """The mean image with each victim's own mean and deviation: what brightness and contrast alone are worth."""
-    unit = (mean - mean.mean()) / max(float(mean.std()), 1e-12)
-    return unit * truth.std((1, 2), keepdims=True) + truth.mean((1, 2), keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -72,14 +60,9 @@ class RidgeInversion:
         """Fit on the pairs; the penalty is chosen by leave-one-out.
 
         Raises:
-            ValueError: when fewer than two pairs are known.
+            ValueError: when fewer pairs are known than asked for, or fewer than two.
         """
-        known = scene.known
-        if self.pairs is not None:
-            drawn = np.random.default_rng(self.seed).permutation(len(known))[: self.pairs]
-            known = known.take(np.sort(drawn))
-        if len(known) < 2:
-            raise ValueError(f"The attacker knows {len(known)} pairs: ridge inversion needs two or more.")
+        known = held(scene.known, self.pairs, self.seed)
         scaler = StandardScaler()
         model = RidgeCV(PENALTIES).fit(
             scaler.fit_transform(self._read(known, scene.alpha)), known.plain.reshape(len(known), -1)
@@ -92,15 +75,5 @@ class RidgeInversion:
         return fitted.model.predict(features).reshape(scene.victims.plain.shape).clip(0, 1)
 
     def score(self, fitted: Fitted, scene: Scene) -> Score:
-        """Gain over the mean image; over the mean image with the victim's brightness and contrast beside it."""
-        truth = scene.victims.plain
-        found = psnr(self.reconstruct(fitted, scene), truth)
-        plain_mean = psnr(np.broadcast_to(fitted.mean, truth.shape), truth)
-        fair = psnr(adjusted(fitted.mean, truth), truth)
-        details = {
-            "psnr": float(found.mean()),
-            "psnr_mean_image": float(plain_mean.mean()),
-            "gain_over_adjusted_mean": float((found - fair).mean()),
-            "penalty": float(fitted.model.alpha_),
-        }
-        return Score(found - plain_mean, scene.victims.patients, 0.0, details=details)
+        """Gain over the mean image, see :func:`fesf.scripts.audit.inversion.gain`."""
+        return gain(self.reconstruct(fitted, scene), fitted.mean, scene, {"penalty": float(fitted.model.alpha_)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -66,6 +67,16 @@ class Score:
             "patients": len(means),
         }
 
+    def pool(self, scores: Sequence[Score]) -> Score:
+        """Scores of several draws as one: each patient's values of all draws count together; details are averaged."""
+        return Score(
+            np.concatenate([score.values for score in scores]),
+            np.concatenate([score.patients for score in scores]),
+            float(np.mean([score.chance for score in scores])),
+            self.best,
+            {name: float(np.mean([score.details[name] for score in scores])) for name in self.details},
+        )
+
 
 def placements(values: Floats, answers: Integers) -> Floats:
     """Of each image the share of those with the other answer that it is told apart from, ties half; (N,).
@@ -80,15 +91,20 @@ def placements(values: Floats, answers: Integers) -> Floats:
     return found
 
 
-def pooled(scores: Sequence[Score]) -> Score:
-    """Scores of several draws as one: each patient's values of all draws count together; details are averaged."""
-    first = scores[0]
-    if len(scores) == 1:
-        return first
-    return Score(
-        np.concatenate([score.values for score in scores]),
-        np.concatenate([score.patients for score in scores]),
-        float(np.mean([score.chance for score in scores])),
-        first.best,
-        {name: float(np.mean([score.details[name] for score in scores])) for name in first.details},
-    )
+class Judged(Protocol):
+    """What an attack's outcome needs of a score: a :class:`Score` or :class:`~fesf.scripts.audit.ranking.AreaScore`."""
+
+    @property
+    def details(self) -> Mapping[str, float]:
+        """Further figures, by name."""
+
+    def summary(self, seed: int = 0) -> dict[str, float | int]:
+        """``{"value", "low", "high", "chance", "images", "patients"}``."""
+
+    def pool(self, scores: Sequence[Any]) -> Judged:
+        """Scores of several draws, this one the first, as one."""
+
+
+def pooled(scores: Sequence[Judged]) -> Judged:
+    """Scores of several draws of one kind as one."""
+    return scores[0] if len(scores) == 1 else scores[0].pool(scores)

@@ -15,6 +15,7 @@ from fesf.scripts.audit.phase_retrieval import PhaseRetrieval
 from fesf.scripts.audit.ridge import RidgeInversion
 from fesf.scripts.audit.same_image import SameImage
 from fesf.scripts.audit.self_made_amplitude import SelfMadeAmplitude
+from fesf.scripts.audit.unet import SelfMadeUNetInversion, UNetInversion
 
 QUICK: dict[str, Attack] = {
     "onlooker": Onlooker(),
@@ -38,5 +39,11 @@ FULL: dict[str, Attack] = {
     "phase_retrieval_from_mean_image": PhaseRetrieval(start="mean"),
     "ridge_inversion_pixels_10": RidgeInversion(features="pixels", pairs=10),
     "ridge_inversion_pixels_100": RidgeInversion(features="pixels", pairs=100),
+    "ridge_inversion_log_amplitude_10": RidgeInversion(features="log amplitude", pairs=10),
+    "ridge_inversion_log_amplitude_100": RidgeInversion(features="log amplitude", pairs=100),
+    "unet_inversion": UNetInversion(),
+    "unet_inversion_10": UNetInversion(pairs=10),
+    "unet_inversion_100": UNetInversion(pairs=100),
+    "unet_inversion_self_made": SelfMadeUNetInversion(),
 }
 """What a whole audit runs beside ``QUICK``: from minutes to hours each."""

@@ -11,8 +11,9 @@ from PIL import Image
 
 from fesf.scripts.audit.attack import run_attack
 from fesf.scripts.audit.exhibits import exhibits, roc
+from fesf.scripts.audit.inversion import psnr
 from fesf.scripts.audit.onlooker import Onlooker
-from fesf.scripts.audit.ridge import RidgeInversion, psnr
+from fesf.scripts.audit.ridge import RidgeInversion
 from fesf.scripts.audit.same_image import SameImage
 
 
