@@ -34,7 +34,23 @@ def arguments(make_cohort: Callable[..., Path], tmp_path: Path) -> list[str]:
             near = 0.9 * persons[patient] + 0.1 * bodies(rng, 1, 24)[0]
             write_png(folder / "images" / f"SCHMIDT-{patient}-{image}.png", np.clip(near, 0, 1))
     words = ["--cohort", str(folder / "cohort.csv"), "--hosts", str(folder / "hosts"), "--out", str(tmp_path / "out")]
-    return [*words, "--alphas", "0.25", "--betas", "0", "1", "--image-size", "24", "24", "--epochs", "1"]
+    return [
+        *words,
+        "--alphas",
+        "0.25",
+        "--betas",
+        "0",
+        "1",
+        "--image-size",
+        "24",
+        "24",
+        "--epochs",
+        "1",
+        "--fractions",
+        "0.5",
+        "0.2",
+        "0.3",
+    ]
 
 
 def test_a_sweep_is_done_once_and_says_what_to_take(
