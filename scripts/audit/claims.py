@@ -20,7 +20,9 @@ from fesf.scripts.audit.scene import Floats, Integers, Scene
 PRECISION = 0.95
 """Share of claims on known patients that must be right at the chosen margin."""
 FEWEST = 10
-"""Claims on known patients that a margin must rest on."""
+"""Claims on known patients that a margin must rest on, in the mean of all divisions."""
+DIVISIONS = 10
+"""How often the known patients are divided into galleries: one division alone chooses the margin by chance."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,17 @@ def make_claims(
     return Claims(own[rows, best], margins, patients)
 
 
-def margin_for(claims: Claims) -> float | None:
+def margin_for(claims: Claims, fewest: int = FEWEST) -> float | None:
     """The smallest margin from which on the share of :data:`PRECISION` of the claims is right; None for none.
 
-    At least :data:`FEWEST` claims must reach it.
+    At least ``fewest`` claims must reach it.
     """
     order = np.argsort(-claims.margins, kind="stable")
     margins, right = claims.margins[order], claims.right[order]
     share = np.cumsum(right) / np.arange(1, len(right) + 1)
     last = np.append(margins[1:] < margins[:-1], True)  # of claims with one margin all are made, or none
     fits = np.flatnonzero(last & (share >= PRECISION) & np.isfinite(margins))
-    fits = fits[fits + 1 >= FEWEST]
+    fits = fits[fits + 1 >= fewest]
     return float(margins[fits[-1]]) if len(fits) else None
 
 
@@ -104,13 +106,14 @@ def linked(attack: Any, fitted: Any, scene: Scene, seed: int = 0) -> dict[str, A
         that is linked rightly, the margin (None: no margin was found, nobody is claimed) and on how many known patients
         it rests.
     """
-    known = [attack.claims(fitted, group).boldest() for group in known_groups(scene, seed)]
+    groups = (group for draw in range(DIVISIONS) for group in known_groups(scene, seed + draw))
+    known = [attack.claims(fitted, group).boldest() for group in groups]
     pool = Claims(
         np.concatenate([claims.right for claims in known] or [np.zeros(0, bool)]),
         np.concatenate([claims.margins for claims in known] or [np.zeros(0)]),
         np.concatenate([claims.patients for claims in known] or [np.zeros(0, np.int64)]),
     )
-    margin = margin_for(pool) if len(pool.right) else None
+    margin = margin_for(pool, DIVISIONS * FEWEST) if len(pool.right) else None
     found = attack.claims(fitted, scene).boldest()
     made = found.margins >= margin if margin is not None else np.zeros(len(found.right), bool)
     patients, right = len(np.unique(scene.victims.patients)), int((made & found.right).sum())
@@ -123,5 +126,5 @@ def linked(attack: Any, fitted: Any, scene: Scene, seed: int = 0) -> dict[str, A
         "low": float(interval.low),
         "high": float(interval.high),
         "margin": margin,
-        "known_claims": len(pool.right),
+        "known_claims": len(np.unique(pool.patients)),
     }

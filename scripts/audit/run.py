@@ -17,7 +17,7 @@ from fesf.scripts.data.audit import check_limits
 from fesf.scripts.data.files import file_sha256, make_private_folder, to_json, write_atomic
 from fesf.scripts.data.provenance import versions
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept of an attack; another one is done again."""
 NOT_MEASURED = "cannot be measured"
 EXAMPLE = 'write, for example, {"same_image": {"at_most": 0.05}}'
