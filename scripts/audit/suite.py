@@ -15,6 +15,7 @@ from fesf.scripts.audit.phase_retrieval import PhaseRetrieval
 from fesf.scripts.audit.ridge import RidgeInversion
 from fesf.scripts.audit.same_image import SameImage
 from fesf.scripts.audit.self_made_amplitude import SelfMadeAmplitude
+from fesf.scripts.audit.siamese import SiameseNetwork
 from fesf.scripts.audit.unet import SelfMadeUNetInversion, UNetInversion
 
 QUICK: dict[str, Attack] = {
@@ -41,6 +42,9 @@ FULL: dict[str, Attack] = {
     "ridge_inversion_pixels_100": RidgeInversion(features="pixels", pairs=100),
     "ridge_inversion_log_amplitude_10": RidgeInversion(features="log amplitude", pairs=10),
     "ridge_inversion_log_amplitude_100": RidgeInversion(features="log amplitude", pairs=100),
+    "siamese_network_gallery": SiameseNetwork(gallery="plaintext"),
+    "siamese_network_store": SiameseNetwork(gallery="store"),
+    "siamese_network_other_release": SiameseNetwork(gallery="other release"),
     "unet_inversion": UNetInversion(),
     "unet_inversion_10": UNetInversion(pairs=10),
     "unet_inversion_100": UNetInversion(pairs=100),
