@@ -17,6 +17,7 @@ def test_two_values_ask_for_the_rarer_one_and_a_gap_stays_a_gap() -> None:
 
 def test_numbers_are_split_at_their_median() -> None:
     assert binary_attributes({"age": column("71", "30", "57.5", "57")}) == {"age>57.25": {2: 1, 3: 0, 4: 1, 5: 0}}
+    assert binary_attributes({"age": column("30", "50", "70")}) == {"age>50": {2: 0, 3: 0, 4: 1}}
 
 
 def test_each_of_a_few_values_is_asked_for() -> None:
