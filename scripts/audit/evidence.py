@@ -82,9 +82,8 @@ def read_scene(
     columns = read_attributes(cohort)
     texts = columns.pop(TEXT, {})
     attributes = binary_attributes(columns)
-    known, victims = (
-        _read(linkage, part, read_cohort(cohort), store, recipe, attributes, texts) for part in ("training", section)
-    )
+    table = read_cohort(cohort)
+    known, victims = (_read(linkage, part, table, store, recipe, attributes, texts) for part in ("training", section))
     alpha, beta = attacked_pass(recipe)
     images = np.stack([pool.read(path).numpy()[0] for path in pool.files]).astype(float)
     return Scene(

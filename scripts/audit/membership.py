@@ -22,6 +22,8 @@ from fesf.scripts.audit.shadow_models import confidence, labelled, train
 
 LEAST = 8
 """Patients without whom there is nothing to tell apart."""
+EXCHANGES = 200
+"""Other halves that the judge of the negative control asks for: its interval shall be of patients, not of one draw."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Classified(Scene):
 
     Args:
         overfit: whether the classifiers learn their images by heart.
-        exchanged: whether the judge asks for another half than the one that trained: nothing can be known then.
+        exchanged: whether the judge asks for other halves than the one that trained: nothing can be known then.
     """
 
     overfit: bool = False
@@ -147,8 +149,11 @@ class Membership:
         persons, index = np.unique(fitted.patients, return_inverse=True)
         ratios = np.bincount(index, likelihood_ratios(fitted)) / np.bincount(index)
         members = np.bincount(index, fitted.trained[0]) > 0
+        values = placements(ratios, members.astype(np.int64))
         if isinstance(scene, Classified) and scene.exchanged:
-            members = np.random.default_rng(self.seed + 1).permutation(members)
+            rng = np.random.default_rng(self.seed + 1)
+            others = (rng.permutation(members).astype(np.int64) for _ in range(EXCHANGES))
+            values = np.mean([placements(ratios, each) for each in others], axis=0)
         details = {"members": float(members.sum()), "others": float((~members).sum())}
         for false in (0, 1):
             rate, low, high = exact_rate(ratios, members, false)
@@ -157,4 +162,4 @@ class Membership:
                 f"tpr_at_{false}_false_low": low,
                 f"tpr_at_{false}_false_high": high,
             }
-        return Score(placements(ratios, members.astype(np.int64)), persons, 0.5, 1.0, details)
+        return Score(values, persons, 0.5, 1.0, details)

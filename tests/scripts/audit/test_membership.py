@@ -56,7 +56,7 @@ def test_members_of_an_overfitted_classifier_are_told(make_scene: Callable[..., 
     outcome = run_attack(Membership(shadows=2), scene, conditions=("broken", "permuted"))
     found = outcome.summary()
     assert found["broken"]["low"] > 0.6
-    assert found["permuted"]["low"] < 0.55
+    assert 0.5 - Membership.margin < found["permuted"]["low"] < found["permuted"]["high"] < 0.5 + Membership.margin
     assert found["broken"]["patients"] == 40
     details = outcome.scores["broken"].details
     assert (details["members"], details["others"]) == (20, 20)
