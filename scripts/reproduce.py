@@ -2,8 +2,8 @@
 
 Sets x stages (plaintext, IHM, IHM + IQEM, full) x networks x folds or seeds. Each cell runs the bundle's configs and
 leaves a file behind that says so; a repeated command does only what is missing, and what other settings or configs
-made is done again. Tables and pictures go to ``docs``; those of a part of the grid only where ``--out`` says, since
-they replace what is there.
+made is done again. A record of each job, small enough to be committed, lets another machine go on. Tables and pictures
+go to ``docs``; those of a part of the grid only where ``--out`` says, since they replace what is there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fesf.scripts.data.grid import CNN, DEMO, NETWORKS, Job, cells, sources
 from fesf.scripts.data.jobs import run_jobs
 from fesf.scripts.data.provenance import provenance
 from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.records import Records
 from fesf.scripts.data.results import collect
 from fesf.scripts.data.results_page import write_page, write_quality, write_table
 from fesf.scripts.data.results_pictures import draw_figure3, draw_sweep
@@ -75,7 +76,7 @@ def command(words: Sequence[str]) -> str:
     return " ".join(["python -m fesf.scripts.reproduce", *kept])
 
 
-PLACES = ("--metadata", "--out")
+PLACES = ("--metadata", "--out", "--records")
 
 
 def narrowed(options: argparse.Namespace) -> list[str]:
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", default=os.environ.get("FESF_SHARED", "../shared"), help="folder that holds data/")
     parser.add_argument("--work", default="run/reproduce", help="where the runs go (default: %(default)s)")
     parser.add_argument("--out", help="where the tables go (default: docs; to be named where the grid is not whole)")
+    parser.add_argument("--records", help="what each finished job leaves for the tables (default: grid in --out)")
     parser.add_argument("--metadata", help="metadata.json whose eval_metrics the figures go to; a part adds its own")
     parser.add_argument("--sets", nargs="+", choices=[DEMO, *SETS], default=[DEMO, *SETS], help="default: all")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="default: all")
@@ -126,18 +128,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    failed = run_jobs(jobs, options.jobs, tracker or (lambda job: None))
+    out = Path(options.out or "docs")
+    records = Records(work / "quick" / "records" if options.quick else Path(options.records or out / "grid"))
+
+    def finished(job: Job) -> None:
+        records.keep(job)
+        if tracker:
+            tracker(job)
+
+    failed = run_jobs(jobs, options.jobs, finished, records.has)
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
-    results = collect(jobs)
+    results = collect(jobs, records)
     if results.sets:
-        out = Path(options.out or "docs")
         out.mkdir(parents=True, exist_ok=True)
         page = write_page(results, provenance(command(words)))
         write_atomic(out / "results.csv", write_table(results), SHARED)
         write_atomic(out / "quality.csv", write_quality(results), SHARED)
         write_atomic(out / "results.md", page, SHARED)
-        write_atomic(out / "figure3.png", draw_figure3(results), SHARED)
+        if all(item.sources[0].is_done for item in results.sets):
+            write_atomic(out / "figure3.png", draw_figure3(results), SHARED)
+        else:
+            print("figure3.png is not drawn: the images of some sets lie on another machine.", file=sys.stderr)
         if results.sweep:
             write_atomic(out / "sweep.png", draw_sweep(results), SHARED)
         if options.metadata and not options.quick:

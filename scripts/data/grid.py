@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,11 @@ from monai.bundle import ConfigWorkflow
 from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.files import to_json, write_atomic
 from fesf.scripts.data.lock import locked
-from fesf.scripts.data.provenance import commit
+from fesf.scripts.data.provenance import commit, machine_name
 from fesf.scripts.data.public_sets import SETS, write_cohort
 from fesf.scripts.data.run_folder import configs_folder
+from fesf.scripts.engines.best_generator import RefusedGeneratorError
+from fesf.scripts.engines.errors import first_cause
 from fesf.scripts.make_demo import make_demo
 
 DEMO, DEMO_SEEDS = "demo", 3
@@ -108,12 +109,13 @@ class Job:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder, f"{self.title} is being done by another process: wait for it, then run this again."):
             (self.folder / "done.json").unlink(missing_ok=True)
-            write_atomic(self.folder / "done.json", to_json({"key": key, "commit": state} | self.work()))
+            origin = {"key": key, "commit": state, "machine": machine_name()}
+            write_atomic(self.folder / "done.json", to_json(origin | self.work()))
 
 
 @dataclass(frozen=True)
 class Source(Job):
-    """Cohort, IQEM, stores and image quality of one fold or seed of one set.
+    """Cohort, IQEM, stores and image quality of one fold or seed of one set; no stores where the IQEM is refused.
 
     Args:
         name: the set.
@@ -197,7 +199,9 @@ class Source(Job):
         withdrawn = self._make_cohort()
         for name in ("stores", "hospital"):  # of a run that was cut short, perhaps under other settings
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        run_bundle(["enhance"], "training", hospital_dir=self.hospital, **self.ids, **self.training_ids)
+        refused = train_generator(hospital_dir=self.hospital, **self.ids, **self.training_ids)
+        if refused:
+            return {"refused": refused}
         generator = self.hospital / "iqem" / "generator.pt"
         shares = {}
         for arm, stage in STAGES.items():
@@ -223,11 +227,27 @@ class Source(Job):
         return write_cohort(SETS[self.name], Path(self.data), self.folder / "cohort", self.run)
 
     def secret(self) -> Path:
-        """File with a random secret, made once."""
+        """File with the secret. It follows from set and run, so that another machine trains on the same ids in the same
+        order; the sets are public, and their stores go nowhere."""
         path = self.folder / "secret"
-        if not path.is_file():
-            write_atomic(path, os.urandom(32).hex().encode())
+        write_atomic(path, hashlib.sha256(f"fesf reproduction {self.name} {self.run}".encode()).hexdigest().encode())
         return path
+
+
+def train_generator(**ids: Any) -> str:
+    """Run ``enhance.json``; returns why the generator is refused, nothing where it is not: a finding of the grid, too.
+
+    Raises:
+        Exception: whatever else stops the training.
+    """
+    try:
+        run_bundle(["enhance"], "training", **ids)
+    except Exception as error:
+        cause = first_cause(error)
+        if not isinstance(cause, RefusedGeneratorError):
+            raise
+        return str(cause)
+    return ""
 
 
 def measure(source: Source, hospital: Path, **second: Any) -> None:
@@ -245,6 +265,11 @@ class OfSource(Job):
     @property
     def after(self) -> tuple[Job, ...]:
         return (self.source,)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it cannot be done, since the source's generator was refused; asked once the source is done."""
+        return "refused" in self.source.done
 
     @property
     def predictions(self) -> Path:
@@ -302,6 +327,8 @@ class Cell(OfSource):
 
     def work(self) -> dict[str, Any]:
         source = self.source
+        if self.is_void:
+            return {}
         splits = {"splits": source.hospital / "splits.csv", "image_size": list(source.image_size)}
         plain = self.arm == "plaintext"
         data = {"cohort": source.cohort, **splits} if plain else {"dataset_dir": source.store(self.arm)}

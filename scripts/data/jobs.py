@@ -30,21 +30,29 @@ def run_job(job: Job) -> None:
         job.execute()
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, finished: Callable[[Any], None] = lambda job: None) -> list[str]:
+def run_jobs(
+    jobs: Sequence[Job],
+    workers: int,
+    finished: Callable[[Any], None] = lambda job: None,
+    on_record: Callable[[Any], bool] = lambda job: False,
+) -> list[str]:
     """Do what is missing, in order as far as their needs allow.
 
     Args:
         jobs: each after those that it waits for.
         workers: how many at once.
-        finished: called in this process with every job that is done, those done before too.
+        finished: called in this process with every job that is done here, those done before too.
+        on_record: whether a job that is not done here need not be; it is done all the same where another needs it.
 
     Returns:
         A line for each job that failed or could not start.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # two processes with two threads each take several times longer
-    waiting, ready, failed = [job for job in jobs if not job.is_done], set(), []
-    for job in (job for job in jobs if job not in waiting):
-        ready.add(job)
+    missing = [job for job in jobs if not job.is_done]
+    wanted = {job for job in missing if not on_record(job)}
+    wanted |= {before for job in wanted for before in job.after}
+    waiting, failed = [job for job in missing if job in wanted], []
+    for job in (job for job in jobs if job not in missing):
         finished(job)
     bad: set[Job] = set()
     with (

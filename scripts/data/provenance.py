@@ -32,6 +32,11 @@ def provenance(command: str, packages: Sequence[str] = PACKAGES) -> dict[str, An
     }
 
 
+def machine_name() -> str:
+    """Processor and cores in words."""
+    return f"{_processor()}, {os.cpu_count()} cores"
+
+
 def load_average() -> float | None:
     """Processes that ran or waited for a core, averaged over the last minute; None where the system does not say.
 

@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, Source
-from fesf.scripts.data.linkage import PREFIX
+from fesf.scripts.data.outcome import Outcome
 from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.records import Records
 from fesf.scripts.data.studies import PaperLoss, Rehidden, SecondPass, SweepPoint
-from fesf.scripts.engines.metrics import Floats, Integers, compute_metrics
+from fesf.scripts.engines.metrics import Floats
 
 SHOWN = ("auc", "balanced_accuracy")
 Arms = dict[str, "Outcome"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One arm's predictions on one test set, in the order of the cohort's rows.
-
-    Args:
-        rows: row numbers in the cohort, ascending.
-        groups: what intervals draw: the patient of each row, or the row itself.
-        labels: class indices (N,).
-        probabilities: (N, C).
-        decisions: decided class indices (N,).
-    """
-
-    rows: list[int]
-    groups: list[str]
-    labels: Integers
-    probabilities: Floats
-    decisions: Integers
-
-    def metrics(self, weights: Floats | None = None) -> dict[str, Floats]:
-        """See :func:`fesf.scripts.engines.metrics.compute_metrics`."""
-        return compute_metrics(self.labels, self.probabilities, self.decisions, weights)
-
-
-def read_outcome(predictions: str | Path, linkage: str | Path, class_names: Sequence[str]) -> Outcome:
-    """Predictions of ``evaluate.json`` joined with the hospital's linkage.
-
-    Args:
-        predictions: ``predictions_test.csv`` of either arm; ids are keyed ids, or "row-<n>" for plaintexts.
-        linkage: ``linkage.csv``.
-        class_names: names of the classes in the order of their indices.
-    """
-    with open(linkage, newline="") as file:
-        linked = {line["id"]: (int(line["row"]), line["patient"]) for line in csv.DictReader(file)}
-    patients = dict(linked.values())
-    with open(predictions, newline="") as file:
-        lines = list(csv.DictReader(file))
-    found = []
-    for line in lines:
-        row = int(line["id"].removeprefix("row-")) if line["id"].startswith("row-") else linked[line["id"]][0]
-        found.append((row, line))
-    found.sort(key=lambda pair: pair[0])
-    index = {name: number for number, name in enumerate(class_names)}
-    return Outcome(
-        [row for row, _ in found],
-        [patients[row] for row, _ in found],
-        np.array([index[line["label"]] for _, line in found]),
-        np.array([[float(line[PREFIX + name]) for name in class_names] for _, line in found]),
-        np.array([index[line["decision"]] for _, line in found]),
-    )
 
 
 def paired_difference(pairs: Sequence[tuple[Outcome, Outcome]], same_test: bool, draws: int = 1000) -> dict[str, Any]:
@@ -125,6 +73,7 @@ class SetResult:
         paper_loss: what the IQEM with lambda = 0 left behind; None while that is not done.
         sweep: by (alpha, beta), the small CNN's outcome on images of the IHM alone.
         second_pass: by run of the small CNN, its outcome and ``done.json`` under the stronger second pass.
+        figures: by run, what its source left behind (``done.json``).
     """
 
     name: str
@@ -133,6 +82,7 @@ class SetResult:
     paper_loss: dict[str, Any] | None = None
     sweep: dict[tuple[float, float], Outcome] = field(default_factory=dict)
     second_pass: dict[int, tuple[Outcome, dict[str, Any]]] = field(default_factory=dict)
+    figures: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> bool:
@@ -175,12 +125,23 @@ class SetResult:
 
 @dataclass(frozen=True)
 class Results:
-    """All sets, and how much of the grid is done."""
+    """All sets, and how much of the grid is done.
+
+    Args:
+        sets: of which a source is done.
+        done: jobs that are done.
+        planned: jobs in all.
+        commits: at which they ran.
+        machines: on which they ran.
+        refused: by title of the job, why its generator was refused.
+    """
 
     sets: list[SetResult]
     done: int
     planned: int
     commits: list[str]
+    machines: list[str]
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def sweep(self) -> list[SetResult]:
@@ -198,39 +159,40 @@ class Results:
         return found
 
 
-def collect(jobs: Sequence[Job]) -> Results:
-    """Read what is done of a grid; a network's run counts once all four arms are there."""
-    done = [job for job in jobs if job.is_done]
+def collect(jobs: Sequence[Job], records: Records | None = None) -> Results:
+    """Read what is done of a grid; a network's run counts once all four arms are there.
+
+    Args:
+        jobs: the grid.
+        records: what other machines have done, too; None reads the work folder alone.
+    """
+    records = records or Records()
+    kept = {job: record for job in jobs if (record := records.get(job)) is not None}
     sets = []
-    for name in dict.fromkeys(job.title.split("/")[0] for job in done):
-        found = [job for job in done if isinstance(job, Source) and job.name == name]
+    for name in dict.fromkeys(job.title.split("/")[0] for job in kept):
+        found = [
+            job for job in kept if isinstance(job, Source) and job.name == name and "refused" not in kept[job].done
+        ]
         networks: dict[str, list[tuple[int, Arms]]] = {}
         for source in found:
-            mine = [job for job in done if isinstance(job, Cell) and job.source == source]
+            mine = [job for job in kept if isinstance(job, Cell) and job.source == source]
             for network in dict.fromkeys(cell.network for cell in mine):
-                arms = {cell.arm: _outcome(cell) for cell in mine if cell.network == network}
+                arms = {cell.arm: kept[cell].predicted for cell in mine if cell.network == network}
                 if set(arms) == set(ARMS):
                     networks.setdefault(network, []).append((source.run, arms))
-        paper = [job.done for job in done if isinstance(job, PaperLoss) and job.source in found]
-        rehidden = [job for job in done if isinstance(job, Rehidden) and job.source in found]
-        sweep = {(job.alpha, job.beta): _rehidden(job) for job in rehidden if isinstance(job, SweepPoint)}
+        papers = [kept[job].done for job in kept if isinstance(job, PaperLoss) and job.source in found]
+        paper = [done for done in papers if "refused" not in done]
+        rehidden = {job: kept[job] for job in kept if isinstance(job, Rehidden) and job.source in found}
+        sweep = {(job.alpha, job.beta): it.predicted for job, it in rehidden.items() if isinstance(job, SweepPoint)}
         counted = {run for run, _ in networks.get(CNN, [])}
         second = {
-            job.source.run: (_rehidden(job), job.done)
-            for job in rehidden
+            job.source.run: (it.predicted, it.done)
+            for job, it in rehidden.items()
             if isinstance(job, SecondPass) and job.source.run in counted
         }
         if found:
-            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep, second))
-    commits = list(dict.fromkeys(job.done["commit"] for job in done))
-    return Results(sets, len(done), len(jobs), commits)
-
-
-def _outcome(cell: Cell) -> Outcome:
-    # Rows and patients are the cohort's, whichever release's linkage names them; ids are the release's own.
-    arm = "ihm" if cell.arm == "plaintext" else cell.arm
-    return read_outcome(cell.predictions, cell.source.linkage(arm), cell.source.done["class_names"])
-
-
-def _rehidden(job: Rehidden) -> Outcome:
-    return read_outcome(job.predictions, job.linkage, job.source.done["class_names"])
+            figures = {source.run: kept[source].done for source in found}
+            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep, second, figures))
+    commits, machines = (list(dict.fromkeys(it.done[of] for it in kept.values())) for of in ("commit", "machine"))
+    refused = {job.title: it.done["refused"] for job, it in kept.items() if "refused" in it.done}
+    return Results(sets, len(kept), len(jobs), commits, machines, refused)

@@ -40,7 +40,7 @@ def write_table(results: Results) -> bytes:
 
 
 def _lines(item: SetResult) -> Iterator[dict[str, Any]]:
-    sources = {source.run: source.done for source in item.sources}
+    sources = item.figures
     for network, runs in item.networks.items():
         for run, arms in runs:
             shares = sources[run]["clipped_share"]
@@ -57,7 +57,7 @@ def _lines(item: SetResult) -> Iterator[dict[str, Any]]:
 def qualities(item: SetResult) -> Iterator[tuple[int, float, Mapping[str, Any]]]:
     """(run, lambda, figures of quality.json) of every trained generator."""
     for source in item.sources:
-        yield source.run, source.content_weight, source.done["quality"]
+        yield source.run, source.content_weight, item.figures[source.run]["quality"]
     if item.paper_loss is not None:
         yield 0, 0.0, item.paper_loss["quality"]
 
@@ -92,16 +92,16 @@ def write_page(results: Results, origin: Mapping[str, Any]) -> bytes:
         results: what is done.
         origin: see :func:`fesf.scripts.data.provenance.provenance`.
     """
-    machine = origin["machine"]
     software = ", ".join(f"{name} {value}" for name, value in origin["software"].items())
-    commits = ", ".join(results.commits)
+    commits, machines = ", ".join(results.commits), "; ".join(results.machines)
     judged = [item for item in results.sets if CNN in item.networks]
     parts = [
         "# The whole method and its ablations",
         f"Written by `{origin['command']}` at commit {origin['commit']} from {results.done} of {results.planned} jobs"
-        f" that ran at {commits} on {machine['processor']}, {machine['cores']} cores; {software}. Seeds: the run's"
+        f" that ran at {commits} on {machines}; {software}. Seeds: the run's"
         " number trains; 0 withdraws the hosts' patients and makes the folds.",
         INTRODUCTION,
+        *_refused(results.refused),
         *(part for metric in SHOWN for part in _accuracy(judged, metric)),
         *_goal(judged),
         *_second_pass([item for item in judged if item.second_pass]),
@@ -136,6 +136,12 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _refused(refused: Mapping[str, str]) -> Iterator[str]:
+    if refused:
+        yield "Generators that were refused on validation patients; what needs them has no figures below:"
+        yield "\n".join(f"- `{title}`: {why}" for title, why in refused.items())
+
+
 def _accuracy(sets: Sequence[SetResult], metric: str) -> Iterator[str]:
     name = {"auc": "AUC", "balanced_accuracy": "Balanced accuracy"}[metric]
     yield f"## {name}, small CNN"
@@ -164,7 +170,7 @@ def _goal(sets: Sequence[SetResult]) -> Iterator[str]:
     for item in sets:
         for stage, arm in (("enhanced", "iqem"), ("surrogate", "full")):
             gaps = {
-                name: float(np.mean([source.done["quality"]["gap_closed"][stage][name] for source in item.sources]))
+                name: float(np.mean([done["quality"]["gap_closed"][stage][name] for done in item.figures.values()]))
                 for name in MEASURES
             }
             loss = item.difference(CNN, "ihm", arm)["auc"]
@@ -245,7 +251,7 @@ def _likeness(sets: Sequence[SetResult]) -> Iterator[str]:
     yield "SSIM, PSNR (dB) and MS-SSIM (three scales) of test images to the host and to their own plaintext; run 0."
     rows = []
     for item in sets:
-        figures = item.sources[0].done["quality"]
+        figures = item.figures[item.sources[0].run]["quality"]
         for stage in ("plaintext", *IMAGES[-3:], "another plaintext"):
             cells = [item.name, stage]
             for to in ("host", "plaintext"):

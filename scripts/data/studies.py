@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fesf.scripts.data.grid import DEMO, Job, OfSource, Source, measure, run_bundle, train_and_evaluate
+from fesf.scripts.data.grid import DEMO, Job, OfSource, Source, measure, run_bundle, train_and_evaluate, train_generator
 
 ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
 SWEPT = (DEMO, "us_breastmnist")
@@ -42,7 +42,9 @@ class PaperLoss(OfSource):
         shutil.rmtree(hospital, ignore_errors=True)
         ids = self.source.ids | {"previous_splits": self.source.hospital / "splits.csv"}
         training = ids | self.source.training_ids | {"content_weight": 0.0}
-        run_bundle(["enhance"], "training", hospital_dir=hospital, **training)
+        refused = train_generator(hospital_dir=hospital, **training)
+        if refused:
+            return {"refused": refused}
         measure(self.source, hospital)
         return {
             "distance": json.loads((hospital / "iqem" / "distance.json").read_text()),
@@ -129,6 +131,8 @@ class SecondPass(Rehidden):
         return {"generator_file": generator, "second_alpha": self.alpha, "second_beta": self.beta}
 
     def work(self) -> dict[str, Any]:
+        if self.is_void:
+            return {}
         done = super().work()
         path = self.folder / "quality.json"
         second = {"second_alpha": self.alpha, "second_beta": self.beta}
@@ -137,7 +141,7 @@ class SecondPass(Rehidden):
 
 
 def studies(found: Sequence[Source], sweep: bool) -> Iterator[Job]:
-    """The paper's loss and the stronger second pass on every set, and the sweep where asked for.
+    """The paper's loss and the stronger second pass on every set's first run, and the sweep where asked for.
 
     Args:
         found: the grid's sources.
@@ -145,7 +149,7 @@ def studies(found: Sequence[Source], sweep: bool) -> Iterator[Job]:
     """
     first = [source for source in found if source.run == 0]
     yield from (PaperLoss(source) for source in first)
-    yield from (SecondPass(source, *STRONG) for source in found)
+    yield from (SecondPass(source, *STRONG) for source in first)
     if sweep:
         swept = [source for source in first if source.name in SWEPT]
         yield from (SweepPoint(source, alpha, beta) for source in swept for alpha in ALPHAS for beta in BETAS)

@@ -39,8 +39,8 @@ class Tracker:
         self._known = {run.data.tags.get(KEY): run.info.run_id for run in runs}
 
     def __call__(self, job: Job) -> None:
-        """Record a finished job; other jobs than cells leave no run."""
-        if not isinstance(job, Cell) or job.key in self._known:
+        """Record a finished job; other jobs than cells, and cells without images, leave no run."""
+        if not isinstance(job, Cell) or job.is_void or job.key in self._known:
             return
         source = job.source
         parent = self._run(source.key, f"{source.name}/{source.run}", {})

@@ -67,6 +67,10 @@ class HostCloseness(Metric):
         return -value["mmd"]
 
 
+class RefusedGeneratorError(ValueError):
+    """The generator that training kept is none to hide with."""
+
+
 class BestGenerator:
     """Handler that writes ``generator.pt`` and ``distance.json`` (0600) whenever images come nearer to the hosts.
 
@@ -111,11 +115,11 @@ class BestGenerator:
         """Fail the run whose best generator changes nothing.
 
         Raises:
-            ValueError: when its mean change is below :data:`LEAST_STEP`.
+            RefusedGeneratorError: when its mean change is below :data:`LEAST_STEP`.
         """
         step = self._best["figures"]["val_step"] if self._best else 0.0
         if step < LEAST_STEP:
-            raise ValueError(
+            raise RefusedGeneratorError(
                 f"The generator stayed the identity (mean change {step:.1e}, at least {LEAST_STEP}): train longer, or"
                 " lower content_weight."
             )

@@ -141,7 +141,9 @@ def leave(job: Job, scores: Sequence[float] | None = None, **done: Any) -> None:
             leave_linkage(job.linkage, arm)
         if isinstance(job, SecondPass):
             done = {"quality": made_up_quality(1.0), "clipped_share": 0.5} | done
-    (job.folder / "done.json").write_text(json.dumps({"key": job.key, "commit": "0123abc"} | done))
+    (job.folder / "done.json").write_text(
+        json.dumps({"key": job.key, "commit": "0123abc", "machine": "a processor, 2 cores"} | done)
+    )
 
 
 def leave_linkage(path: Path, arm: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -30,9 +31,11 @@ from fesf.scripts.data.grid import (
     cells,
     sources,
 )
+from fesf.scripts.data.provenance import machine_name
 from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.data.results import collect
 from fesf.scripts.data.studies import PaperLoss, SecondPass, SweepPoint
+from fesf.scripts.engines.best_generator import BestGenerator
 
 from .conftest import Call
 
@@ -170,11 +173,12 @@ def test_done_says_with_what_and_goes_before_the_work(
         return {"found": len(seen)}
 
     monkeypatch.setattr(grid, "commit", lambda: "0123abc")
+    monkeypatch.setattr(grid, "machine_name", lambda: "a processor, 2 cores")
     job = Simple(place, work)
     assert not job.is_done
     job.execute()
     assert job.is_done
-    assert job.done == {"key": job.key, "commit": "0123abc", "found": 1}
+    assert job.done == {"key": job.key, "commit": "0123abc", "machine": "a processor, 2 cores", "found": 1}
     changed = replace(job, version=1)
     assert not changed.is_done
     changed.execute()
@@ -248,6 +252,7 @@ def test_a_source_trains_hides_each_stage_and_measures(tmp_path: Path, calls: li
     assert source.done == {
         "key": source.key,
         "commit": source.done["commit"],
+        "machine": machine_name(),
         "class_names": ["x", "y", "z"],
         "withdrawn": 0,
         "clipped_share": {"ihm": 0.125, "iqem": 0.25, "full": 0.25},
@@ -255,9 +260,49 @@ def test_a_source_trains_hides_each_stage_and_measures(tmp_path: Path, calls: li
         "quality": {"images": 7},
     }
     secret = (run / "secret").read_text()
-    assert re.fullmatch(r"[0-9a-f]{64}", secret)
+    assert secret == hashlib.sha256(b"fesf reproduction demo 2").hexdigest()  # the same ids on another machine
+
+
+def refuse(*configs: Any, **ids: Any) -> None:
+    """Training whose generator changes nothing, as MONAI hands the error on."""
+    try:
+        raise_ours = BestGenerator("nowhere", torch.nn.Identity(), None).refuse_identity  # type: ignore[arg-type]
+        raise_ours()
+    except ValueError as error:
+        raise RuntimeError("Failed to evaluate") from error
+
+
+def test_a_refused_generator_is_a_finding_and_its_cells_are_void(
+    tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = grid.run_bundle
+    monkeypatch.setattr(grid, "run_bundle", refuse)
+    source = Source(DEMO, 2, "", str(tmp_path))
     source.execute()
-    assert (run / "secret").read_text() == secret  # made once
+    why = "The generator stayed the identity (mean change 0.0e+00, at least"
+    assert source.done["refused"].startswith(why)
+    jobs: list[Job] = [Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), SecondPass(source, 0.25, 1.0)]
+    for job in jobs:
+        job.execute()
+        assert set(job.done) == {"key", "commit", "machine"}
+    assert calls == []
+    monkeypatch.setattr(grid, "run_bundle", made)
+    (source.folder / "done.json").unlink()
+    source.execute()
+    monkeypatch.setattr(grid, "run_bundle", refuse)
+    PaperLoss(source).execute()
+    assert PaperLoss(source).done["refused"].startswith(why)
+
+
+def test_other_errors_of_training_are_errors(
+    tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*configs: Any, **ids: Any) -> None:
+        raise ValueError("The generator's loss became nan")
+
+    monkeypatch.setattr(grid, "run_bundle", fail)
+    with pytest.raises(ValueError, match="became nan"):
+        Source(DEMO, 2, "", str(tmp_path)).execute()
 
 
 def test_a_public_set_is_read_with_the_runs_number(

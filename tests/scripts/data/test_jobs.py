@@ -119,6 +119,18 @@ def test_processes_run_side_by_side_after_their_needs_with_logs(tmp_path: Path) 
     assert os.environ["OMP_NUM_THREADS"] == "1"  # what spawned processes read
 
 
+def test_what_is_on_record_is_done_only_where_something_needs_it(tmp_path: Path, here: list[str]) -> None:
+    a, b = Fake(tmp_path, "a"), Fake(tmp_path, "b")
+    c, d = Fake(tmp_path, "c", (a,)), Fake(tmp_path, "d", (b,))
+    finished: list[Job] = []
+    on_record = {a, b, d}
+    assert run_jobs([a, b, c, d], 2, finished.append, on_record.__contains__) == []
+    assert here == ["set/0/a", "set/0/c"]
+    assert finished == [a, c]
+    assert run_jobs([a, b, c, d], 2, finished.append, lambda job: True) == []
+    assert here == ["set/0/a", "set/0/c"]
+
+
 def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     dying = Fake(tmp_path, "dying", (), "die")
     lines = run_jobs([dying, Fake(tmp_path, "after", (dying,)), Fake(tmp_path, "other")], 1)

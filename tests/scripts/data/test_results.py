@@ -10,12 +10,13 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, Source, cells
-from fesf.scripts.data.results import Outcome, Results, SetResult, collect, paired_difference, read_outcome
+from fesf.scripts.data.outcome import Outcome
+from fesf.scripts.data.records import Records
+from fesf.scripts.data.results import Results, SetResult, collect, paired_difference
+from fesf.scripts.data.results_page import write_quality, write_table
 from fesf.scripts.data.studies import PaperLoss, SweepPoint
 
 from ..conftest import ROWS, leave
-
-LINKAGE = "id,row,patient,study,label,split\nffff,2,Zoe,,b,test\n0001,3,Adam,,a,test\nabcd,4,Zoe,,b,training\n"
 
 
 def outcome(scores: list[float], labels: list[int], groups: list[str] | None = None, first: int = 2) -> Outcome:
@@ -33,30 +34,6 @@ def random_outcomes(seed: int, count: int, patients: int, first: int = 2) -> tup
     arms = [np.clip(0.3 * labels + share * rng.random(count), 0, 1).round(2) for share in (0.7, 1.0)]
     plain, hidden = (outcome(arm.tolist(), labels.tolist(), groups, first) for arm in arms)
     return plain, hidden
-
-
-@pytest.mark.parametrize("plaintext", [True, False])
-def test_both_arms_come_in_the_order_of_the_cohorts_rows(tmp_path: Path, plaintext: bool) -> None:
-    ids = ("row-3", "row-2") if plaintext else ("0001", "ffff")
-    lines = [f"{ids[0]},a,0.75,0.25,a", f"{ids[1]},b,0.625,0.375,a"]
-    (tmp_path / "predictions.csv").write_text("\n".join(["id,label,p_a,p_b,decision", *lines]))
-    (tmp_path / "linkage.csv").write_text(LINKAGE)
-    found = read_outcome(tmp_path / "predictions.csv", tmp_path / "linkage.csv", ["a", "b"])
-    assert found.rows == [2, 3]
-    assert found.groups == ["Zoe", "Adam"]
-    assert found.labels.tolist() == [1, 0]
-    assert found.probabilities.tolist() == [[0.625, 0.375], [0.75, 0.25]]
-    assert found.decisions.tolist() == [0, 0]
-    assert found.metrics()["accuracy"].tolist() == [0.5]
-    assert found.metrics(np.array([[3.0, 1.0]]))["accuracy"].tolist() == [0.25]
-
-
-def test_columns_follow_the_names_not_the_files_order(tmp_path: Path) -> None:
-    (tmp_path / "predictions.csv").write_text("id,label,p_b,p_a,decision\nffff,b,0.25,0.75,a\n")
-    (tmp_path / "linkage.csv").write_text(LINKAGE)
-    found = read_outcome(tmp_path / "predictions.csv", tmp_path / "linkage.csv", ["b", "a"])
-    assert (found.labels.tolist(), found.decisions.tolist()) == ([0], [1])
-    assert found.probabilities.tolist() == [[0.25, 0.75]]
 
 
 def test_value_is_the_mean_over_runs_of_ihm_less_plaintext() -> None:
@@ -160,6 +137,7 @@ def test_collect_reads_every_arm_of_every_run(tmp_path: Path) -> None:
         leave(job, given[job])
     results = collect(jobs)
     assert (results.done, results.planned, results.commits) == (len(jobs), len(jobs), ["0123abc"])
+    assert (results.machines, results.refused) == (["a processor, 2 cores"], {})
     (item,) = results.sets
     assert (item.name, item.seeds, item.unit) == (DEMO, True, "patients")
     assert item.sources == jobs[:2]
@@ -217,6 +195,35 @@ def test_what_other_settings_made_does_not_count(tmp_path: Path) -> None:
     assert results.done == len(jobs) - 1
 
 
+def test_what_a_refused_generator_should_have_made_has_no_figures(tmp_path: Path) -> None:
+    jobs = grid_of(tmp_path, runs=2)
+    for job in jobs:
+        leave(job)
+    leave(jobs[1], refused="no good")
+    leave(next(job for job in jobs if isinstance(job, PaperLoss)), refused="no better")
+    results = collect(jobs)
+    (item,) = results.sets
+    assert (item.sources, item.figures, item.paper_loss) == ([jobs[0]], {0: jobs[0].done}, None)
+    assert [run for run, _ in item.networks[CNN]] == [0]
+    assert results.refused == {"demo/1/source": "no good", "demo/0/paper_loss": "no better"}
+    assert results.done == len(jobs)
+
+
+def test_records_stand_for_what_was_done_elsewhere(tmp_path: Path) -> None:
+    there, here = grid_of(tmp_path / "there"), grid_of(tmp_path / "here")
+    records = Records(tmp_path / "records")
+    for number, job in enumerate(there):
+        leave(job, scores_of(number), machine="there")
+        records.keep(job)
+    assert collect(here).sets == []
+    found, original = collect(here, records), collect(there)
+    assert (found.done, found.machines, found.commits) == (len(here), ["there"], ["0123abc"])
+    assert write_table(found) == write_table(original)
+    assert write_quality(found) == write_quality(original)
+    leave(here[0], machine="here")  # what is done here goes before
+    assert collect(here, records).machines == ["here", "there"]
+
+
 def test_commits_are_named_once_each(tmp_path: Path) -> None:
     jobs = grid_of(tmp_path, runs=1)
     for number, job in enumerate(jobs):
@@ -257,5 +264,5 @@ def test_differences_share_draws_where_test_sets_agree(monkeypatch: pytest.Monke
 
 def test_metadata_get_no_undefined_figure() -> None:
     lone = outcome([0.25, 0.75], [1, 1])
-    results = Results([SetResult(DEMO, [], {CNN: [(0, dict.fromkeys(ARMS, lone))]})], 1, 1, [])
+    results = Results([SetResult(DEMO, [], {CNN: [(0, dict.fromkeys(ARMS, lone))]})], 1, 1, [], [])
     assert results.eval_metrics() == {}

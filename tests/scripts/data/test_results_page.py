@@ -14,7 +14,8 @@ import pytest
 from fesf.scripts.data import results_page
 from fesf.scripts.data.distance import MEASURES
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, Job, Source, cells
-from fesf.scripts.data.results import Outcome, Results, SetResult, collect
+from fesf.scripts.data.outcome import Outcome
+from fesf.scripts.data.results import Results, SetResult, collect
 from fesf.scripts.data.results_page import COLUMNS, IMAGES, QUALITY_COLUMNS, write_page, write_quality, write_table
 from fesf.scripts.data.studies import ALPHAS, BETAS, PaperLoss, SweepPoint
 from fesf.scripts.engines.metrics import METRICS
@@ -47,11 +48,13 @@ def made(root: Path, runs: int = 2, **quality: Any) -> SetResult:
         leave(source, **quality)
     first = {name: arm(RIGHT) for name in ARMS}
     second = first | {"full": arm(HALF)}
-    return SetResult(DEMO, found, {CNN: [(0, first), (1, second)][:runs]})
+    figures = {source.run: source.done for source in found}
+    return SetResult(DEMO, found, {CNN: [(0, first), (1, second)][:runs]}, figures=figures)
 
 
 def results_of(*sets: SetResult, done: int = 3, planned: int = 8) -> Results:
-    return Results(list(sets), done, planned, ["0123abc", "9876fed"])
+    machines = ["Thing 9000, 2 cores", "Other, 4 cores"]
+    return Results(list(sets), done, planned, ["0123abc", "9876fed"], machines)
 
 
 def page(results: Results) -> str:
@@ -267,11 +270,21 @@ def test_head_says_by_what_from_how_much_and_where(tmp_path: Path) -> None:
     assert text.splitlines()[0] == "# The whole method and its ablations"
     assert (
         "Written by `python -m fesf.scripts.reproduce --quick` at commit 0123abc from 3 of 8 jobs that ran at 0123abc,"
-        " 9876fed on Thing 9000, 2 cores; python 3.12.1, torch 2.8." in text
+        " 9876fed on Thing 9000, 2 cores; Other, 4 cores; python 3.12.1, torch 2.8." in text
     )
     assert text.endswith("\n")
     assert results_page.INTRODUCTION in text
     assert results_page.LIMITS in text
+
+
+def test_refused_generators_are_named(tmp_path: Path) -> None:
+    results = results_of(made(tmp_path))
+    assert "refused" not in page(results)
+    results.refused.update({"mri_cheng430/2/source": "The generator stayed the identity."})
+    assert (
+        "Generators that were refused on validation patients; what needs them has no figures below:\n\n"
+        "- `mri_cheng430/2/source`: The generator stayed the identity.\n\n## AUC, small CNN"
+    ) in page(results)
 
 
 def test_a_partial_grid_shows_what_is_done_and_no_nan(tmp_path: Path) -> None:

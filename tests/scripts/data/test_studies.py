@@ -12,10 +12,10 @@ from fesf.scripts.data.studies import ALPHAS, BETAS, STRONG, PaperLoss, SecondPa
 from .conftest import Call
 
 
-def test_every_set_has_the_papers_loss_once_and_a_stronger_second_pass_each_run() -> None:
+def test_every_set_has_the_papers_loss_and_a_stronger_second_pass_once() -> None:
     found = [Source(name, run, "", "root") for name in (DEMO, "cxr_nih1000", "us_breastmnist") for run in range(2)]
     first = [source for source in found if source.run == 0]
-    always = [*(PaperLoss(source) for source in first), *(SecondPass(source, *STRONG) for source in found)]
+    always = [*(PaperLoss(source) for source in first), *(SecondPass(source, *STRONG) for source in first)]
     assert list(studies(found, sweep=False)) == always
     swept = [source for source in first if source.name != "cxr_nih1000"]
     points = [SweepPoint(source, alpha, beta) for source in swept for alpha in ALPHAS for beta in BETAS]
