@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import shutil
 import statistics
 import subprocess
@@ -62,11 +63,12 @@ class PlainWriter(SurrogateWriter):
     """Writes what was read, with none of the checks that hiding needs."""
 
     def __call__(self, engine: Engine) -> None:
-        """Encode and hand over the image of this iteration."""
+        """Encode and hand over the images of this iteration."""
         batch: Any = engine.state.batch
-        image = engine.state.output[CommonKeys.PRED]["synthetic"][0]  # type: ignore[index]
-        content = encode_image(image.numpy(), self.release.recipe.encoding, batch["spacing"][0].tolist())
-        self.release.add(self.release.pending[int(batch["index"][0])], content, 0.0, PhaseCheck(1.0, 0.0))
+        images = engine.state.output[CommonKeys.PRED]["synthetic"]  # type: ignore[index]
+        for image, index, spacing in zip(images, batch["index"].tolist(), batch["spacing"].tolist(), strict=True):
+            content = encode_image(image.numpy(), self.release.recipe.encoding, spacing)
+            self.release.add(self.release.pending[index], content, 0.0, PhaseCheck(1.0, 0.0))
 
 
 def ids_of(folder: Path, rule: str | None) -> dict[str, Any]:
@@ -178,7 +180,8 @@ def hide_and_profile(ids: dict[str, Any]) -> None:
     release: BenchRelease = run.parser.get_parsed_content("release")
     evaluator: Engine = run.parser.get_parsed_content("evaluator")
     peaks: list[float] = []
-    evaluator.add_event_handler(Events.ITERATION_COMPLETED(once=EARLY), lambda: peaks.append(peak_memory()))
+    batches = math.ceil(EARLY / run.parser.get_parsed_content("hide_batch_size"))
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED(once=batches), lambda: peaks.append(peak_memory()))
     seconds: dict[str, float] = {}
     inner: Callable[[], Any] = evaluator.run
     release.run(lambda: seconds.update(profile(inner)), "")

@@ -17,7 +17,7 @@ from monai.transforms import Resize
 
 from fesf.networks.surrogate import SurrogateNet
 from fesf.scripts.data.cohort import LoadImageCohortd
-from fesf.scripts.data.hosts import refuse_near_duplicate
+from fesf.scripts.data.hosts import HostPool
 from fesf.scripts.data.phase import check_phase
 from fesf.scripts.data.release import Release
 from fesf.scripts.data.store import encode_image
@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "resize": (Resize.__call__,),
     "hide": (hide,),
     "iqem": (enhance,),
-    "check": (check_phase, refuse_near_duplicate),
+    "check": (check_phase, HostPool.nearest_each),
     "encode": (encode_image,),
     "write": (Release.add,),
 }

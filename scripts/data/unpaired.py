@@ -99,7 +99,7 @@ def synthetic_images(network: SurrogateNet, pool: HostPool, **source: Any) -> Te
     """
     images = []
     for item, plain in read_plaintexts(**source):
-        refuse_near_duplicate(pool, plain, item["row"])
+        refuse_near_duplicate(pool.nearest(plain), item["row"])
         images.append(network(plain[None])[0])
     return torch.stack(images)
 

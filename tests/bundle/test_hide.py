@@ -218,7 +218,7 @@ def test_interrupted_run_ends_in_the_same_bytes(
 ) -> None:
     folder = make_cohort()
     whole = {"hospital_dir": str(folder / "whole"), "store_dir": str(folder / "whole-store")}
-    hide(folder, **whole)
+    hide(folder, hide_batch_size=1, **whole)
     for after in (3, 6):
         interrupt(monkeypatch, after)
         with pytest.raises(KeyboardInterrupt):

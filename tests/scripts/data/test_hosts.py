@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from fesf.scripts.data.cohort import CohortError
-from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate, thumbnail
+from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate, thumbnails
 from fesf.scripts.data.recipe import Recipe
 
 RECIPE = Recipe("r", image_size=(24, 24))
@@ -48,8 +49,17 @@ def test_files_and_images_of_the_pool(make_cohort: Callable[..., Path]) -> None:
 def test_thumbnails_give_the_correlation() -> None:
     first, second = torch.rand(1, 20, 20), torch.rand(1, 20, 20)
     expected = np.corrcoef(first.flatten(), second.flatten())[0, 1]
-    assert float(thumbnail(first) @ thumbnail(second)) == pytest.approx(expected, abs=1e-5)
-    assert float(thumbnail(torch.ones(1, 20, 20)).abs().max()) == 0
+    one, other, flat = thumbnails(torch.stack([first, second, torch.ones(1, 20, 20)]))
+    assert float(one @ other) == pytest.approx(expected, abs=1e-5)
+    assert float(flat.abs().max()) == 0
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (33, 50), (20, 70), (40, 35, 9)])
+def test_thumbnails_average_by_area(shape: tuple[int, ...]) -> None:
+    image = torch.rand(1, *shape)
+    small = interpolate(image[None], size=[min(32, size) for size in shape], mode="area").flatten().double().numpy()
+    expected = (small - small.mean()) / np.linalg.norm(small - small.mean())
+    np.testing.assert_allclose(thumbnails(image[None])[0].numpy(), expected, atol=1e-6)
 
 
 def test_copies_of_a_host_are_refused(make_cohort: Callable[..., Path], tmp_path: Path) -> None:
@@ -61,10 +71,19 @@ def test_copies_of_a_host_are_refused(make_cohort: Callable[..., Path], tmp_path
     for copy in copies:
         image = torch.from_numpy(np.asarray(copy).T.copy()).float()[None] / 255
         with pytest.raises(CohortError, match="Row 5 of the cohort nearly equals a host"):
-            refuse_near_duplicate(pool, image, 5)
+            refuse_near_duplicate(pool.nearest(image), 5)
     for file in (folder / "images").glob("*.png"):
         image = torch.from_numpy(np.asarray(Image.open(file)).T.copy()).float()[None] / 255
-        refuse_near_duplicate(pool, image, 5)
+        refuse_near_duplicate(pool.nearest(image), 5)
+
+
+def test_each_image_of_a_batch_has_its_own_nearest(make_cohort: Callable[..., Path]) -> None:
+    pool = HostPool(make_cohort(1) / "hosts", RECIPE)
+    images = torch.stack([torch.rand(1, 24, 24), pool.host, torch.full((1, 24, 24), 0.5)])
+    found = pool.nearest_each(images)
+    assert found == pytest.approx([pool.nearest(image) for image in images], abs=1e-6)
+    assert found[1:] == pytest.approx([1, 0], abs=1e-5)
+    assert found[0] < 0.98
 
 
 def test_bad_pools_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,13 @@ class Hospital:
         given = None if self.recipe.stage == "synthetic" else generator
         return kind(self.pool.host, 0.2, 0.6, given, stage=self.recipe.stage)
 
-    def hide(self, network: Any) -> None:
+    def hide(self, network: Any, at_once: int = 1) -> None:
         def step(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
             return {"pred": StagesInferer()(batch["image"], network)}
 
         engine = Engine(step)
         SurrogateWriter(self.release, self.pool).attach(engine)
-        engine.run(torch.utils.data.DataLoader(self.data, batch_size=1), max_epochs=1)
+        engine.run(torch.utils.data.DataLoader(self.data, batch_size=at_once), max_epochs=1)
 
 
 @pytest.mark.parametrize("shape", [(24, 25), (9, 10, 11)])
@@ -150,6 +151,32 @@ def test_files_hold_the_last_stage_and_the_check_is_of_the_file(
         assert clipped == pytest.approx(float(((stages[stage] == 0) | (stages[stage] == 1)).float().mean()))
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_batch_gives_what_its_images_give_alone(make_cohort: Callable[..., Path], stage: str) -> None:
+    folder = make_cohort(4)
+    taken = []
+    for at_once in (1, 3, 8):
+        hospital = Hospital(folder, stage)
+        hospital.hide(hospital.network(Brighten()), at_once)
+        taken.append(hospital.release.taken)
+        shutil.rmtree(folder / "store.partial")
+        shutil.rmtree(folder / "hospital")
+    assert len(taken[0]) == 8
+    assert taken[1] == taken[0]
+    assert taken[2] == taken[0]
+
+
+def test_what_is_before_a_row_that_stops_the_run_is_kept(make_cohort: Callable[..., Path]) -> None:
+    folder = make_cohort(4)
+    hospital = Hospital(folder, "surrogate")
+    bad = hospital.release.pending[5]
+    (folder / bad.image).write_text("no image")
+    with pytest.raises(CohortError, match=f"^Row {bad.row} of the cohort: its image cannot be read"):
+        hospital.hide(hospital.network(Brighten()), at_once=8)
+    assert [row for row, *_ in hospital.release.taken] == [row.row for row in hospital.release.pending[:5]]
+    assert len(list((hospital.release.folders.partial / "images").iterdir())) == 5
+
+
 @pytest.mark.parametrize("share", [0.01, 0.3, 1.0])
 @pytest.mark.parametrize("stage", ["enhanced", "surrogate"])
 def test_a_generator_that_lets_the_plaintext_through_publishes_nothing(
@@ -171,7 +198,8 @@ def test_a_generator_that_lets_the_plaintext_through_publishes_nothing(
     assert list((hospital.release.folders.partial / "images").iterdir()) == []
 
 
-def test_a_later_image_is_checked_as_the_first(make_cohort: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_a_later_image_is_checked_as_the_first(make_cohort: Callable[..., Path], at_once: int) -> None:
     hospital = Hospital(make_cohort(4), "surrogate")
     third = hospital.plains[2]
 
@@ -181,7 +209,7 @@ def test_a_later_image_is_checked_as_the_first(make_cohort: Callable[..., Path])
             return super()._stages(image)
 
     with pytest.raises(CohortError, match=f"^Row {hospital.release.pending[2].row} of the cohort"):
-        hospital.hide(hospital.network(Leak(0.0), Sometimes))
+        hospital.hide(hospital.network(Leak(0.0), Sometimes), at_once)
     assert [check.passed for *_, check in hospital.release.taken] == [True, True, False]
 
 
@@ -197,7 +225,7 @@ def test_rows_that_cannot_be_read_and_copies_of_hosts(make_cohort: Callable[...,
     copy = (folder / "hosts" / "1.png").read_bytes()
     (folder / "images" / "SCHMIDT-3-1.png").write_bytes(copy)
     hospital = Hospital(folder, "surrogate", dry_run=True)
-    hospital.hide(hospital.network(Brighten()))
+    hospital.hide(hospital.network(Brighten()), at_once=3)
     excluded = dict(hospital.release.excluded)
     assert set(excluded) == {6, 9}
     assert "cannot be read" in excluded[6]
