@@ -111,4 +111,5 @@ class SurrogateWriter:
 
     def _as_written(self, pixels: NDArray[np.float32]) -> Tensor:
         """The grey levels that the file holds; compared with the encoder in the tests."""
-        return torch.from_numpy(np.rint(pixels * self.levels) / self.levels)
+        written = pixels * np.float32(self.levels)
+        return torch.from_numpy(np.divide(np.rint(written, out=written), self.levels, out=written))
