@@ -68,9 +68,3 @@ def test_table_names_every_knob() -> None:
 def test_other_commands_exist() -> None:
     for module in set(re.findall(r"-m (fesf\.[\w.]+)", BLOCKS)):
         assert (ROOT / f"{module.removeprefix('fesf.').replace('.', '/')}.py").is_file(), module
-
-
-def test_links() -> None:
-    for target in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
-        if "results.md" not in target:  # written by make reproduce
-            assert (ROOT / "bundle" / "docs" / target).exists(), target
