@@ -1,8 +1,9 @@
-"""What DICOM costs: ``python -m fesf.scripts.bench_dicom`` writes ``docs/bench_dicom.json``.
+"""What DICOM costs: ``python -m fesf.scripts.bench_dicom`` writes two files into ``docs``.
 
-Two things. The throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and writing
-with neither the IHM nor the checks that it needs, both measured in turn. And a day's load, 2,000 full-size
-radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20 and after 200.
+``bench_dicom.json``: the throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and writing
+with neither the IHM nor the checks that it needs, both measured in turn. ``bench_dicom_day.json``: a day's load,
+2,000 full-size radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20 and
+after 200. ``--only`` measures one of them.
 
 All images are synthetic (:mod:`fesf.scripts.data.radiographs`), a few files that the cohorts name again and again, or
 come with pydicom; ``--folder`` adds DICOM files of your own. They lie in a temporary folder that is removed. With
@@ -50,6 +51,7 @@ DAY = 2000
 EARLY = 20
 """Images after which memory is looked at for the first time."""
 READERS = ("pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle")
+FILES = {"throughput": "bench_dicom", "day": "bench_dicom_day"}
 ARMS: dict[str, dict[str, Any]] = {
     "hide": {},
     "plain": {
@@ -190,13 +192,24 @@ def hide_and_profile(ids: dict[str, Any]) -> None:
 
 
 def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """All figures; see the module."""
-    import pydicom.data
-
+    """All figures that are asked for; see the module."""
     for syntax in options.syntaxes:
         make_radiographs(work / syntax, syntax)
     if options.mask_text:
         return {"day": [bench_day(work, syntax, options.day, False, True) for syntax in options.syntaxes]}
+    found: dict[str, Any] = {}
+    if options.only != "day":
+        found["throughput"] = bench_throughput(work, options)
+    if options.only != "throughput":
+        asked = [(syntax, iqem) for syntax in options.syntaxes for iqem in (False, True)]
+        found["day"] = [bench_day(work, syntax, options.day, iqem) for syntax, iqem in asked]
+    return found
+
+
+def bench_throughput(work: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """:func:`bench_ratio` of every source of files."""
+    import pydicom.data
+
     small = make_radiographs(work / "ct", "uncompressed", CT_SIDES)
     sources: dict[str, tuple[Sequence[Path], int, str | None]] = {
         "synthetic CT slices, 512 x 512, uncompressed": (small, options.images, "window"),
@@ -208,12 +221,10 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     for name, folder in (("files that pydicom brings", shipped), ("files of --folder", options.folder)):
         for kind, files in usable(Path(folder)).items() if folder else ():
             sources[f"{name}, {kind}"] = (files, max(len(files), options.images), None)
-    ratios = [
+    return [
         {"source": name, "files": len(files)} | bench_ratio(work, files, images, options.repeats, rule)
         for name, (files, images, rule) in sources.items()
     ]
-    days = [bench_day(work, syntax, options.day, iqem) for syntax in options.syntaxes for iqem in (False, True)]
-    return {"throughput": ratios, "day": days}
 
 
 def as_given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
@@ -244,6 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="how the radiographs are stored (default: %(default)s)",
     )
     parser.add_argument("--mask-text", action="store_true", help="measure a day's load with its text covered instead")
+    parser.add_argument("--only", choices=("throughput", "day"), help="measure one of the two (default: both)")
     options = parser.parse_args(arguments)
     if options.day <= EARLY:
         parser.error(f"--day {options.day}: give more than {EARLY}, after which memory is looked at first.")
@@ -261,7 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     head |= {"load_average": [load, load_average()], "minutes": round((time.perf_counter() - start) / 60, 1)}
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / f"bench_dicom{'_text' * options.mask_text}.json", to_json(head | found), SHARED)
+    for part, figures in found.items():
+        name = "bench_dicom_text" if options.mask_text else FILES[part]
+        write_atomic(out / f"{name}.json", to_json(head | {part: figures}), SHARED)
     print(to_json(found).decode())
 
 

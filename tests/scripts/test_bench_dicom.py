@@ -169,12 +169,16 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(bench_dicom, "bench_day", lambda work, syntax, images, iqem: {"asked": [syntax, images, iqem]})
     given = ["--images", "9", "--repeats", "2", "--day", "21", "--syntaxes", "rle", "--folder", str(tmp_path)]
     bench_dicom.main(["--out", str(tmp_path / "docs"), *given])
-    found = json.loads((tmp_path / "docs" / "bench_dicom.json").read_text())
-    assert json.loads(capsys.readouterr().out) == {name: found[name] for name in ("day", "throughput")}
+    files = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "docs").iterdir()}
+    assert set(files) == {"bench_dicom", "bench_dicom_day"}
+    found, day = files["bench_dicom"], files["bench_dicom_day"]
+    assert json.loads(capsys.readouterr().out) == {"day": day["day"], "throughput": found["throughput"]}
+    assert "day" not in found
+    assert {name: found[name] for name in day if name != "day"} == {name: day[name] for name in day if name != "day"}
     asked = "--folder DIR --images 9 --repeats 2 --day 21 --syntaxes rle"
     assert found["command"] == f"python -m fesf.scripts.bench_dicom {asked}"
     assert str(tmp_path) not in json.dumps(found)
-    assert found["day"] == [{"asked": ["rle", 21, False]}, {"asked": ["rle", 21, True]}]
+    assert day["day"] == [{"asked": ["rle", 21, False]}, {"asked": ["rle", 21, True]}]
     assert sources == [[1, 9, 2, "window"], [1, 1, 2, "window"], [2, 9, 2, None], [2, 9, 2, None]]
     assert [line["source"] for line in found["throughput"]] == [
         "synthetic CT slices, 512 x 512, uncompressed",
@@ -187,6 +191,11 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert {"commit", "machine", "software"} <= set(found)
     assert "pylibjpeg-openjpeg" in found["software"]
     assert not works[0].exists()
+    for part, file in (("throughput", "bench_dicom"), ("day", "bench_dicom_day")):
+        out = tmp_path / part
+        bench_dicom.main(["--out", str(out), "--only", part, *given])
+        assert [path.stem for path in out.iterdir()] == [file]
+        assert json.loads((out / f"{file}.json").read_text())["command"].endswith(f" --only {part}")
 
 
 def test_text_is_masked_in_a_file_of_its_own(
