@@ -1,9 +1,9 @@
 """What DICOM costs: ``python -m fesf.scripts.bench_dicom`` writes two files into ``docs``.
 
-``bench_dicom.json``: the throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and writing
-with neither the IHM nor the checks that it needs, both measured in turn. ``bench_dicom_day.json``: a day's load,
-2,000 full-size radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20 and
-after 200. ``--only`` measures one of them.
+``bench_dicom.json``: the throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and
+writing with neither the IHM nor the checks that it needs, both measured in turn. ``bench_dicom_day.json``: a day's
+load, 2,000 full-size radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20
+and after 200. ``--only`` measures one of them.
 
 All images are synthetic (:mod:`fesf.scripts.data.radiographs`), a few files that the cohorts name again and again, or
 come with pydicom; ``--folder`` adds DICOM files of your own. They lie in a temporary folder that is removed. With
