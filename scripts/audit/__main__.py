@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hospital", required=True, type=Path, metavar="DIR", help="hospital folder of the release")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the audit, in the hospital")
     parser.add_argument("--limits", type=Path, metavar="JSON", help='such as {"same_image": {"at_most": 0.05}}')
+    parser.add_argument("--generator-file", type=Path, metavar="FILE", help="default: the hospital folder's own")
     parser.add_argument("--secret-file", type=Path, metavar="FILE", help="the secret, for an encrypted linkage")
     parser.add_argument("--seed", type=int, default=0, help="of controls and intervals (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="leave out the attacks that take longer than minutes")

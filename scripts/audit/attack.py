@@ -9,7 +9,9 @@ An attack on the release itself, such as which host hid it, or one that plaintex
 ``condition(scene, name, seed)`` that gives the scene for each role of
 :data:`~fesf.scripts.audit.controls.CONDITIONS`, and ``titles``, which say what is shown in it. The roles and what is
 asked of them stay. An attack whose guess can be worse than that of one who saw nothing says why in ``below``; its
-negative control may then lie below chance, and still not above. Further
+negative control may then lie below chance, and still not above. ``same_fit`` names conditions that differ in the judge
+alone: what was learnt for the first serves for all. ``prepared(scene)`` gives the attack with what is decided once, on
+the release, before any condition. Further
 methods let the page show more of it, see :func:`fesf.scripts.audit.exhibits.exhibits`.
 """
 
@@ -125,15 +127,21 @@ def run_attack(attack: Attack, scene: Scene, seed: int = 0, conditions: Sequence
         seed: of controls and intervals.
         conditions: which of :data:`fesf.scripts.audit.controls.CONDITIONS`.
     """
-    scores, shown = {}, {}
+    prepare = getattr(attack, "prepared", None)
+    ready: Attack = prepare(scene) if prepare else attack
+    scores, shown, shared = {}, {}, []
     for name in conditions:
         draws = attack.permutations if name == "permuted" else 1
         found = []
         for draw in range(draws):
-            made = controlled(attack, scene, name, seed + draw)
-            fitted = attack.fit(made)
-            found.append(attack.score(fitted, made))
+            made = controlled(ready, scene, name, seed + draw)
+            if name in getattr(attack, "same_fit", ()):
+                shared = shared or [ready.fit(made)]
+                fitted = shared[0]
+            else:
+                fitted = ready.fit(made)
+            found.append(ready.score(fitted, made))
         scores[name] = pooled(found)
         if name == "store":
-            shown = exhibits(attack, fitted, made, scores[name], seed)
+            shown = exhibits(ready, fitted, made, scores[name], seed)
     return Outcome(attack, scores, seed, shown)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -20,6 +20,10 @@ from fesf.scripts.audit.spectra import log_amplitude
 FEATURES = ("log amplitude", "pixels")
 COMPONENTS, FOLDS, LEAST = 60, 3, 8
 """Principal components of the pixels; folds by patient; patients of each answer without whom nothing is asked."""
+NO_ATTRIBUTE = (
+    f"The cohort has no attribute column with {LEAST} known and {LEAST} attacked patients of each of two answers: this"
+    " set cannot measure attribute inference."
+)
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,27 @@ def enough(images: Images, answers: Integers) -> bool:
     return all(len(np.unique(images.patients[answers == answer])) >= LEAST for answer in (0, 1))
 
 
+def asked(scene: Scene) -> dict[str, Images]:
+    """By attribute with enough patients on both sides, the known images of those whose answer is known."""
+    found = {}
+    for name in scene.known.attributes:
+        known, victims = (
+            images.take(np.flatnonzero(images.attributes[name] >= 0)) for images in (scene.known, scene.victims)
+        )
+        if enough(known, known.attributes[name]) and enough(victims, victims.attributes[name]):
+            found[name] = known
+    return found
+
+
 @dataclass(frozen=True)
 class AttributeInference:
     """Somebody with true pairs of known persons, who learns to tell an attribute from surrogates.
 
     The attribute is the one that is read best from the known patients' plaintexts, so it is the same for all controls;
     what is read of each other one stands in the details.
+
+    Args:
+        attribute: the one to be told; None: :meth:`prepared` chooses it.
     """
 
     name: ClassVar[str] = "attribute inference"
@@ -83,35 +102,40 @@ class AttributeInference:
     broken: ClassVar[str] = "additive mixing"
     margin: ClassVar[float] = 0.07
     permutations: ClassVar[int] = 10
+    attribute: str | None = None
 
-    def fit(self, scene: Scene) -> tuple[str, dict[str, Reader]]:
-        """The attribute to be told, and a reader for each.
+    def prepared(self, scene: Scene) -> AttributeInference:
+        """The attack on the attribute that a release's plaintexts tell best.
 
         Raises:
             ValueError: when the cohort has no attribute with enough patients of either answer.
         """
-        known, readers, told = scene.known, {}, {}
-        for name, answers in known.attributes.items():
-            sure = np.flatnonzero(answers >= 0)
-            victims = scene.victims.take(np.flatnonzero(scene.victims.attributes[name] >= 0))
-            asked = known.take(sure)
-            if not enough(asked, answers[sure]) or not enough(victims, victims.attributes[name]):
-                continue
-            fit: Any = (answers[sure], asked.patients, scene.alpha)
-            readers[name] = best_reader(asked.seen, *fit)
-            told[name] = best_reader(asked.plain, *fit).auc
-        if not readers:
-            raise ValueError(
-                f"The cohort has no attribute column with {LEAST} known and {LEAST} attacked patients of each of two"
-                " answers: this set cannot measure attribute inference."
-            )
-        return max(told, key=lambda name: told[name]), readers
+        told = {
+            name: best_reader(known.plain, known.attributes[name], known.patients, scene.alpha).auc
+            for name, known in asked(scene).items()
+        }
+        if not told:
+            raise ValueError(NO_ATTRIBUTE)
+        return replace(self, attribute=max(told, key=lambda name: told[name]))
 
-    def score(self, fitted: tuple[str, dict[str, Reader]], scene: Scene) -> Score:
+    def fit(self, scene: Scene) -> dict[str, Reader]:
+        """A reader for each attribute.
+
+        Raises:
+            ValueError: when the attribute that is to be told has not enough patients of either answer.
+        """
+        readers = {
+            name: best_reader(known.seen, known.attributes[name], known.patients, scene.alpha)
+            for name, known in asked(scene).items()
+        }
+        if self.attribute not in readers:
+            raise ValueError(NO_ATTRIBUTE)
+        return readers
+
+    def score(self, fitted: dict[str, Reader], scene: Scene) -> Score:
         """How well the attribute is told on the victims."""
-        chosen, readers = fitted
         details, scores = {}, {}
-        for name, reader in readers.items():
+        for name, reader in fitted.items():
             answers = scene.victims.attributes[name]
             victims = scene.victims.take(np.flatnonzero(answers >= 0))
             found = placements(reader.decide(victims.seen, scene.alpha), victims.attributes[name])
@@ -119,4 +143,4 @@ class AttributeInference:
             details[f"auc {name}"] = float(
                 roc_auc_score(victims.attributes[name], reader.decide(victims.seen, scene.alpha))
             )
-        return Score(*scores[chosen], 0.5, 1.0, details)
+        return Score(*scores[str(self.attribute)], 0.5, 1.0, details)

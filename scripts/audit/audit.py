@@ -42,6 +42,7 @@ class Audit:
         secret_file: the secret, where the linkage is encrypted.
         seed: of controls and intervals.
         quick: leave out the attacks that take longer than minutes.
+        generator_file: the generator of the release, where it is not the hospital folder's ``iqem/generator.pt``.
         mlflow_uri: the hospital's own tracking server or ``sqlite:///...``; None logs nothing.
     """
 
@@ -56,6 +57,7 @@ class Audit:
     seed: int = 0
     quick: bool = False
     mlflow_uri: str | None = None
+    generator_file: str | Path | None = None
 
     def run(self) -> None:
         """Run what is missing and write everything.
@@ -68,7 +70,15 @@ class Audit:
         refuse_inside_store(out / AUDIT)
         attacks = QUICK if self.quick else QUICK | FULL
         limits = read_limits(self.limits, attacks)
-        scene = read_scene(self.cohort, self.store, self.hospital, self.hosts, self.host, self.secret_file)
+        scene = read_scene(
+            self.cohort,
+            self.store,
+            self.hospital,
+            self.hosts,
+            self.host,
+            self.secret_file,
+            generator_file=self.generator_file,
+        )
         digest = manifest_sha256(self.store)
         make_private_folder(out)
         results = run_audit(scene, digest, attacks, out, self.seed)

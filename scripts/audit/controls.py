@@ -6,8 +6,9 @@ carry nothing of the patient whose they are said to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,6 +17,18 @@ from fesf.scripts.audit.spectra import band_mask
 
 CONDITIONS = ("plaintext", "broken", "permuted", "store")
 """Positive control, scheme known to be broken, negative control, and the release itself."""
+
+
+def titled(**titles: str) -> Mapping[str, str]:
+    """What an attack with controls of its own shows in the role of each, by condition.
+
+    Raises:
+        ValueError: at a role that is none.
+    """
+    unknown = sorted(set(titles) - set(CONDITIONS))
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is no role: choose {', '.join(CONDITIONS)}.")
+    return MappingProxyType(titles)
 
 
 def pixel_permutation(scene: Scene, plain: Floats, seed: int) -> Floats:
@@ -94,7 +107,7 @@ def condition(scene: Scene, name: str, broken: str, seed: int = 0) -> Scene:
     """
 
     if name == "permuted":
-        return replace(scene, known=permuted(scene.known, seed), victims=permuted(scene.victims, seed))
+        return scene.with_images(lambda images: permuted(images, seed))
     if name == "store":
         return scene
     schemes: dict[str, Callable[[Floats], Floats]] = {
@@ -106,9 +119,4 @@ def condition(scene: Scene, name: str, broken: str, seed: int = 0) -> Scene:
 
 def under(scene: Scene, scheme: Callable[[Floats], Floats]) -> Scene:
     """The scene as if this scheme, (N, H, W) to (N, H, W), had made the store: the attacker can run it too."""
-    return replace(
-        scene,
-        known=scene.known.showing(scheme(scene.known.plain)),
-        victims=scene.victims.showing(scheme(scene.victims.plain)),
-        scheme=scheme,
-    )
+    return replace(scene.with_images(lambda images: images.showing(scheme(images.plain))), scheme=scheme)

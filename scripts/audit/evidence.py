@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fesf.scripts.audit.attributes import binary_attributes
+from fesf.scripts.audit.gateway import read_pipeline
 from fesf.scripts.audit.scene import Images, Integers, Scene
 from fesf.scripts.data.cohort import Cohort, CohortError, LoadImageCohortd, read_cohort
 from fesf.scripts.data.cohort_table import read_attributes
@@ -50,6 +51,7 @@ def read_scene(
     host: str | None = None,
     secret_file: str | Path | None = None,
     section: str = "test",
+    generator_file: str | Path | None = None,
 ) -> Scene:
     """Read a release, in the hospital.
 
@@ -61,9 +63,10 @@ def read_scene(
         host: file name of the host that hides, where it was named to hide.json.
         secret_file: the secret, where the linkage is encrypted.
         section: whose patients are attacked: "test" or "validation"; those of training are known to attackers.
+        generator_file: the generator of the release; None looks for it in the hospital folder.
 
     Raises:
-        ValueError: when the parts are not of one release, images are volumes, or there is nobody to attack.
+        ValueError: when the parts (the generator too) are not of one release, images are volumes, or there is nobody to attack.
         CohortError: naming the row whose image cannot be read.
     """
     release = Path(hospital) / RELEASE
@@ -78,6 +81,7 @@ def read_scene(
         raise ValueError(
             "The host pool does not give the host of this release: name the same folder and the same host."
         )
+    pipeline = read_pipeline(recipe, hospital, generator_file)
     linkage = read_linkage(Path(hospital) / LINKAGE, secret_file)
     columns = read_attributes(cohort)
     texts = columns.pop(TEXT, {})
@@ -96,6 +100,7 @@ def read_scene(
         stage=str(recipe.stage),
         levels=2**recipe.bit_depth - 1,
         texts=tuple(sorted(set(texts.values()))),
+        pipeline=pipeline,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
+from fesf.scripts.audit.controls import titled
 from fesf.scripts.audit.declip import declipped_amplitude
 from fesf.scripts.audit.host_choice import dependence
 from fesf.scripts.audit.recipe_recovery import band_edge, nearest_host, regressed, smallest_ratio, spread
@@ -54,12 +54,8 @@ class HostRecovery:
     broken: ClassVar[str] = "additive mixing"
     margin: ClassVar[float] = 0.05
     permutations: ClassVar[int] = 3
-    titles: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "plaintext": "many hosts, floats",
-            "broken": "additive, many hosts",
-            "permuted": "hosts not of the pool",
-        }
+    titles: ClassVar[Mapping[str, str]] = titled(
+        plaintext="many hosts, floats", broken="additive, many hosts", permuted="hosts not of the pool"
     )
 
     def condition(self, scene: Scene, name: str, seed: int) -> Scene:
@@ -71,7 +67,7 @@ class HostRecovery:
         if len(scene.pool) < 2:
             raise ValueError("The public pool has one image: there is nothing to name.")
         if name == "store":
-            return replace(scene, known=_told(scene.known, scene), victims=_told(scene.victims, scene))
+            return scene.with_images(lambda images: replace(images, hosts=hosts_of(images, scene)))
         rng = np.random.default_rng(seed)
 
         def hidden(images: Images) -> Images:
@@ -81,14 +77,21 @@ class HostRecovery:
                 hosts = images.plain[rng.permutation(len(images))]
             if name == "broken":
                 return replace(images, seen=(hosts + images.plain) / 2, hosts=drawn)
-            exact = name == "plaintext"
             seen = [
-                one_pass(replace(scene, host=host), plain[None], not exact, None if exact else scene.levels)
+                self._hidden(replace(scene, host=host), plain[None], exact=name == "plaintext")
                 for host, plain in zip(hosts, images.plain, strict=True)
             ]
             return replace(images, seen=np.concatenate(seen) if seen else images.seen, hosts=drawn)
 
-        return replace(scene, known=hidden(scene.known), victims=hidden(scene.victims))
+        return scene.with_images(hidden)
+
+    def _hidden(self, scene: Scene, plain: Floats, exact: bool) -> Floats:
+        """Images of a control's store: floats, or as files hold them."""
+        return one_pass(scene, plain, not exact, None if exact else scene.levels)
+
+    def _faces(self, scene: Scene) -> Floats:
+        """What the store would show of each image of the pool, if it were the host, (M, H, W)."""
+        return scene.pool
 
     def fit(self, scene: Scene) -> dict[str, float]:
         """The recipe, from all surrogates."""
@@ -99,8 +102,9 @@ class HostRecovery:
             for name in ("labels", "patients")
         )
         split = np.arange(len(seen)) >= len(scene.known)
-        named = nearest_host(seen, scene.pool)
-        average = nearest_host(seen.mean(0)[None], scene.pool)[0]
+        faces = self._faces(scene)
+        named = nearest_host(seen, faces)
+        average = nearest_host(seen.mean(0)[None], faces)[0]
         shape = (scene.host.shape[0], scene.host.shape[1])
         # With one host its name is not needed, and where a generator hid it, a wrong name blurs the edge.
         edges = [band_edge(found, shape) for found in (spread(seen), spread(seen, scene.pool[named]))]
@@ -138,13 +142,10 @@ class HostRecovery:
         """Name each victim's host; by the spectrum outside the found band beside it."""
         victims = scene.victims
         truth = hosts_of(victims, scene)
-        hits = nearest_host(victims.seen, scene.pool) == truth
+        faces = self._faces(scene)
+        hits = nearest_host(victims.seen, faces) == truth
         outside = 0.0
         if fitted["alpha"] < 0.5:
-            outside = float((nearest_host(victims.seen, scene.pool, fitted["alpha"]) == truth).mean())
+            outside = float((nearest_host(victims.seen, faces, fitted["alpha"]) == truth).mean())
         details = fitted | {"named_by_spectrum_outside_the_band": outside}
         return Score(hits.astype(float), victims.patients, 1 / len(scene.pool), 1.0, details)
-
-
-def _told(images: Images, scene: Scene) -> Images:
-    return replace(images, hosts=hosts_of(images, scene))

@@ -8,14 +8,14 @@ averaged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import binomtest
 from tqdm import tqdm
 
+from fesf.scripts.audit.controls import titled
 from fesf.scripts.audit.scene import Floats, Integers, Scene
 from fesf.scripts.audit.score import Score, placements
 from fesf.scripts.audit.shadow_models import confidence, labelled, train
@@ -108,13 +108,12 @@ class Membership:
     broken: ClassVar[str] = "an overfitted classifier of surrogates"
     margin: ClassVar[float] = 0.05
     permutations: ClassVar[int] = 1
-    titles: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "plaintext": "an overfitted classifier of plaintexts",
-            "broken": "an overfitted classifier of surrogates",
-            "permuted": "patients of whom the half that trained says nothing",
-        }
+    titles: ClassVar[Mapping[str, str]] = titled(
+        plaintext="an overfitted classifier of plaintexts",
+        broken="an overfitted classifier of surrogates",
+        permuted="patients of whom the half that trained says nothing",
     )
+    same_fit: ClassVar[tuple[str, ...]] = ("permuted", "store")
     shadows: int = 6
     seed: int = 0
 
@@ -123,8 +122,7 @@ class Membership:
         fields = {each: getattr(scene, each) for each in Scene.__dataclass_fields__}
         made = Classified(**fields, overfit=name in ("plaintext", "broken"), exchanged=name == "permuted")
         if name == "plaintext":
-            known, victims = (part.showing(part.plain) for part in (made.known, made.victims))
-            made = replace(made, known=known, victims=victims)
+            return made.with_images(lambda images: images.showing(images.plain))
         return made
 
     def fit(self, scene: Scene) -> Halves:

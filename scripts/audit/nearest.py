@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fesf.scripts.audit.claims import Claims, make_claims
+from fesf.scripts.audit.gateway import gateway
+from fesf.scripts.audit.other_release import OTHER_RELEASE, common_alpha, other_release
 from fesf.scripts.audit.scene import Floats, Images, Scene
 from fesf.scripts.audit.score import Score
 from fesf.scripts.audit.spectra import log_amplitude, standardised
+
+STORES = ("store", OTHER_RELEASE)
+GALLERIES = ("plaintext", *STORES)
 
 
 def candidates(images: Images) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -45,7 +50,8 @@ class NearestNeighbour:
     """Somebody with plaintexts of known persons, from other studies than the one in the store.
 
     Args:
-        gallery: "plaintext" of other studies, or "store": link the store's images with each other.
+        gallery: "plaintext" of other studies; "store": link the store's images with each other; "other release": link
+            them with those of a release with another host and recipe.
     """
 
     name: ClassVar[str] = "nearest neighbour"
@@ -58,8 +64,8 @@ class NearestNeighbour:
     gallery: str = "plaintext"
 
     def __post_init__(self) -> None:
-        if self.gallery not in ("plaintext", "store"):
-            raise ValueError(f"gallery={self.gallery!r}: choose plaintext or store.")
+        if self.gallery not in GALLERIES:
+            raise ValueError(f"gallery={self.gallery!r}: choose {', '.join(GALLERIES)}.")
 
     def fit(self, scene: Scene) -> None:
         """Nothing to learn."""
@@ -82,13 +88,32 @@ class NearestNeighbour:
 
     def likeness(self, scene: Scene) -> Floats:
         """How alike each victim's surrogate is to each image of the gallery, (N, N)."""
-        seen = standardised(log_amplitude(scene.victims.seen, scene.alpha))
-        if self.gallery == "store":
-            return seen @ seen.T
-        return seen @ standardised(log_amplitude(scene.victims.plain, scene.alpha)).T
+        alpha = common_alpha(scene, self.gallery)
+        seen, others = (
+            standardised(log_amplitude(images, alpha)) for images in (scene.victims.seen, self._others(scene))
+        )
+        likeness: Floats = seen @ others.T
+        return likeness
+
+    def _others(self, scene: Scene) -> Floats:
+        """The images of the gallery, (N, H, W)."""
+        if self.gallery == OTHER_RELEASE:
+            return other_release(scene, scene.victims)
+        return scene.victims.plain if self.gallery == "plaintext" else scene.victims.seen
 
     def claims(self, fitted: None, scene: Scene) -> Claims:
-        """Whom each surrogate is said to be of; in the store nobody knows which other images are one person's."""
+        """Whom each surrogate is said to be of; in a store nobody knows which other images are one person's."""
         victims = scene.victims
-        persons = victims.patients if self.gallery == "plaintext" else np.arange(len(victims))
+        persons = np.arange(len(victims)) if self.gallery in STORES else victims.patients
         return make_claims(self.likeness(scene), *candidates(victims), persons, victims.patients)
+
+
+@dataclass(frozen=True)
+class GatewayNeighbour(NearestNeighbour):
+    """Somebody who lets the gateway hide the plaintexts that they know, so that surrogates are compared with surrogates."""
+
+    name: ClassVar[str] = "nearest neighbour through the gateway"
+    letters: ClassVar[tuple[str, ...]] = ("a", "e", "g")
+
+    def _others(self, scene: Scene) -> Floats:
+        return gateway(scene, scene.victims.plain)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fesf.scripts.audit import words
 from fesf.scripts.audit.attack import CONDITIONS
 from fesf.scripts.audit.charts import draw_gains, draw_overview, draw_rocs
-from fesf.scripts.data.audit import REFUSAL, breach, limit_words
+from fesf.scripts.data.audit import breach, limit_words
 from fesf.scripts.data.files import write_atomic
 from fesf.scripts.data.pictures import embed
 
@@ -64,7 +64,7 @@ def context(
         "store": document["store"],
         "limits_sha256": document["limits_sha256"],
         "limits": {name: limit_words(limit) for name, limit in limits.items()},
-        "past": {name: fault.removesuffix(REFUSAL) for name, fault in past.items() if fault},
+        "past": {name: fault for name, fault in past.items() if fault},
         "same_image": words.same_image_words(results.get(SAME_IMAGE)),
         "linked": {name: words.linked_words(found) for name, found in results.items() if "linked" in found},
         "risks": {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from fesf.scripts.audit.amplitude import lines
-from fesf.scripts.audit.controls import condition, under
+from fesf.scripts.audit.controls import condition, titled, under
 from fesf.scripts.audit.hybrid_input_output import aligned, retrieve
 from fesf.scripts.audit.inversion import adjusted, psnr
 from fesf.scripts.audit.scene import Floats, Images, Scene
@@ -64,8 +63,8 @@ class PhaseRetrieval:
     broken: ClassVar[str] = "spectrum mixing"
     margin: ClassVar[float] = 0.5
     permutations: ClassVar[int] = 3
-    titles: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"plaintext": "2x padded, all frequencies", "broken": "the same, hidden, 8 bits"}
+    titles: ClassVar[Mapping[str, str]] = titled(
+        plaintext="2x padded, all frequencies", broken="the same, hidden, 8 bits"
     )
     below: ClassVar[str] = "an image with another patient's amplitudes is a worse guess than the mean image"
     start: str = "noise"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fesf.scripts.audit.evidence import read_scene
+from fesf.scripts.audit.gateway import GENERATOR
 from fesf.scripts.audit.run import FORMAT, run_audit, settings_of
 from fesf.scripts.audit.suite import FULL, QUICK
 from fesf.scripts.data.grid import OfSource
@@ -49,7 +50,9 @@ class Audited(OfSource):
     def work(self) -> dict[str, Any]:
         source, attacks = self.source, QUICK | (FULL if self.whole else {})
         store = source.store(self.arm)
-        scene = read_scene(source.cohort, store, source.release(self.arm), source.cohort.parent / "hosts")
+        generator = None if self.arm == "ihm" else source.hospital / GENERATOR
+        places = source.cohort, store, source.release(self.arm), source.cohort.parent / "hosts"
+        scene = read_scene(*places, generator_file=generator)
         results = run_audit(scene, manifest_sha256(store), attacks, self.folder, source.run)
         counts = {}
         for part, images in (("known", scene.known), ("victims", scene.victims)):

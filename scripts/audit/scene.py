@@ -84,6 +84,8 @@ class Scene:
         scheme: what makes a surrogate of any image, (N, H, W) to (N, H, W), where it is a control's; None for one pass
             with ``host`` (:func:`fesf.scripts.audit.self_made.one_pass`).
         texts: the texts that may be burned in, of the cohort's column ``text``; empty where it has none.
+        pipeline: what the hospital makes of plaintexts (N, H, W) and a host (H, W), as its files hold it: for attackers who
+            may use it or have stolen its parts (:mod:`fesf.scripts.audit.gateway`). None where its generator is not at hand.
 
     Raises:
         ValueError: when a patient is both known and a victim, or there are no victims.
@@ -99,6 +101,7 @@ class Scene:
     levels: int = 255
     scheme: Callable[[Floats], Floats] | None = None
     texts: tuple[str, ...] = ()
+    pipeline: Callable[[Floats, Floats], Floats] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.victims):
@@ -108,3 +111,7 @@ class Scene:
             raise ValueError(
                 f"{len(both)} patients are both known to the attacker and victims: split by patients, not by images."
             )
+
+    def with_images(self, change: Callable[[Images], Images]) -> Scene:
+        """The scene with the images of known patients and of victims changed in the same way."""
+        return replace(self, known=change(self.known), victims=change(self.victims))

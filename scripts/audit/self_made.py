@@ -45,6 +45,11 @@ def made(scene: Scene, plain: Floats) -> Floats:
 
 
 def self_made(scene: Scene) -> Images:
-    """The public pool in pairs; nobody's labels, each image a patient of its own, by negative numbers."""
-    numbers = -1 - np.arange(len(scene.pool))
-    return Images(made(scene, scene.pool), scene.pool, np.full_like(numbers, -1), numbers, numbers)
+    """The public pool in pairs."""
+    return pairs_of(made(scene, scene.pool), scene.pool)
+
+
+def pairs_of(seen: Floats, plain: Floats) -> Images:
+    """Pairs of public images (N, H, W); nobody's labels, each image a patient of its own, by negative numbers."""
+    numbers = -1 - np.arange(len(plain))
+    return Images(seen, plain, np.full_like(numbers, -1), numbers, numbers)

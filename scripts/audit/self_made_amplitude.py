@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +33,14 @@ def errors_of_one_pass(scene: Scene) -> dict[str, float]:
         error = relative_error(solve(seen, scene.host, scene.alpha, scene.beta, declip), truth)
         found[f"one_pass_{name}"] = float(error.mean())
     return found
+
+
+def recovered(found: Floats, scene: Scene, details: Mapping[str, float]) -> Score:
+    """Amplitudes of the victims, (N, F), by their error against that of the mean of all: which knows no patient."""
+    truth = band_amplitude(scene.victims.plain, scene.alpha)
+    error, typical = relative_error(found, truth), relative_error(found.mean(0), truth)
+    own = {"relative_error": float(error.mean()), "relative_error_mean_amplitude": float(typical.mean())}
+    return Score(1 - error / typical, scene.victims.patients, 0.0, 1.0, own | dict(details))
 
 
 @dataclass(frozen=True)
@@ -83,15 +92,6 @@ class SelfMadeAmplitude:
         return solving if solved < line else fitted
 
     def score(self, fitted: Reading, scene: Scene) -> Score:
-        """Error of the amplitude that is read, against that of the store's mean reading."""
-        victims = scene.victims
-        truth, found = band_amplitude(victims.plain, scene.alpha), fitted.read(victims.seen, scene)
-        error, typical = relative_error(found, truth), relative_error(found.mean(0), truth)
-        details = {
-            "relative_error": float(error.mean()),
-            "relative_error_mean_amplitude": float(typical.mean()),
-            "solves": float(fitted.solves),
-        }
-        if scene.beta > 0:
-            details |= errors_of_one_pass(scene)
-        return Score(1 - error / typical, victims.patients, 0.0, 1.0, details)
+        """Error of the amplitude that is read, see :func:`recovered`."""
+        details = {"solves": float(fitted.solves)} | (errors_of_one_pass(scene) if scene.beta > 0 else {})
+        return recovered(fitted.read(scene.victims.seen, scene), scene, details)

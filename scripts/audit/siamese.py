@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,34 +13,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 from tqdm import trange
 
 from fesf.scripts.audit.nearest import candidates
+from fesf.scripts.audit.other_release import OTHER_RELEASE, common_alpha, other_release
 from fesf.scripts.audit.pairs import TOO_FEW, pooled_by_patient, rank_1, verification_pairs
 from fesf.scripts.audit.ranking import AreaScore
 from fesf.scripts.audit.scene import Floats, Images, Scene
-from fesf.scripts.audit.self_made import made
 from fesf.scripts.audit.spectra import log_amplitude
 
-GALLERIES = ("plaintext", "store", "other release")
-OTHER_ALPHA, OTHER_BETA = 0.8, 0.8
-"""Of the release, the recipe of the other one, which has another host too."""
+GALLERIES = ("plaintext", "store", OTHER_RELEASE)
 WIDTH, EMBEDDING = 128, 64
 BATCH, RATE, DECAY, NOISE = 48, 1e-3, 0.05, 0.3
-
-
-def other_release(scene: Scene, images: Images) -> Floats:
-    """Images as another release shows them: another host of the pool, a narrower band, less of the plaintext.
-
-    No generator takes part in it: only the hospital has one. (N, H, W).
-    """
-    away = np.square(scene.pool - scene.host).mean((1, 2))
-    host = scene.pool[int(np.argsort(away, kind="stable")[len(away) // 2])]
-    alpha, beta = OTHER_ALPHA * scene.alpha, OTHER_BETA * scene.beta
-    return made(replace(scene, host=host, alpha=alpha, beta=beta), images.plain)
-
-
-def reading(scene: Scene, gallery: str) -> float:
-    """Half-width of the band that both sides of a pair show."""
-    narrower = gallery == "other release" and scene.scheme is None
-    return OTHER_ALPHA * scene.alpha if narrower else scene.alpha
 
 
 class Twin(nn.Module):
@@ -120,7 +101,7 @@ class SiameseNetwork:
 
     def _sides(self, scene: Scene, images: Images) -> tuple[Inputs, Inputs]:
         """Probes, and what they are compared with."""
-        alpha = reading(scene, self.gallery)
+        alpha = common_alpha(scene, self.gallery)
         probes = Inputs.read(images.seen, alpha, self.device)
         if self.gallery == "store":
             return probes, probes

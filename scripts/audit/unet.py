@@ -204,8 +204,11 @@ class SelfMadeUNetInversion(UNetInversion):
     below: ClassVar[str] = "another patient's image is a worse guess than the mean image"
 
     def _lessons(self, scene: Scene) -> tuple[Images, Floats]:
-        pairs = self_made(scene)
-        return held(pairs, self.pairs, self.seed), scene.pool.mean(0)
+        return held(self._pairs(scene), self.pairs, self.seed), scene.pool.mean(0)
+
+    def _pairs(self, scene: Scene) -> Images:
+        """What they make of the public pool."""
+        return self_made(scene)
 
     def fit(self, scene: Scene) -> Fitted:
         """Train on the pairs, then see what the mean of the store's reconstructions is.

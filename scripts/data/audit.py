@@ -18,7 +18,7 @@ from typing import Any
 
 AUDIT = "audit.json"
 BOUNDS = ("at_most", "at_least")
-REFUSAL = ": this store is not to be released."
+REFUSAL = "this store is not to be released"
 
 
 def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
         ``{"sha256": digest of the file, "limits": ..., "results": ...}`` for the release log.
 
     Raises:
-        ValueError: when there is no audit, it is of another store or malformed, states no limit, or a limit is passed.
+        ValueError: when there is no audit, it is of another store or malformed, states no limit, or a limit is passed: every one
+            that is.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,10 +53,9 @@ def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
     if not isinstance(limits, dict) or not limits or not isinstance(results, dict):
         raise ValueError(f"{AUDIT} states no limits, or no results: run the audit again.")
     check_limits(limits)
-    for name, limit in limits.items():
-        fault = breach(name, limit, results.get(name))
-        if fault:
-            raise ValueError(f"{AUDIT}: {fault}")
+    faults = [fault for name, limit in limits.items() if (fault := breach(name, limit, results.get(name)))]
+    if faults:
+        raise ValueError(f"{AUDIT}: {'; '.join(faults)}: {REFUSAL}.")
     return {"sha256": sha256(content).hexdigest(), "limits": limits, "results": {n: results[n] for n in limits}}
 
 
@@ -88,9 +88,9 @@ def breach(name: str, bounds: Mapping[str, float], result: Any) -> str | None:
         result: a number; anything else holds no limit.
     """
     if not _number(result):
-        return f"{name} has a limit and the result {result!r}: a limit needs a number."
+        return f"{name} has a limit and the result {result!r}, where a limit needs a number"
     if result > bounds.get("at_most", math.inf) or result < bounds.get("at_least", -math.inf):
-        return f"{name} is {result:g}, its limit is {limit_words(bounds)}{REFUSAL}"
+        return f"{name} is {result:g}, its limit is {limit_words(bounds)}"
     return None
 
 

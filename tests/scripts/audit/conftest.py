@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,5 +55,24 @@ def make_scene():
             return Images(hider(plain, host), plain, labels, patients, np.arange(2 * count) + 2 * first)
 
         return Scene(group(0, known), group(known, victims), host, smooth(rng, 5), ALPHA, BETA)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_generated(make_scene):
+    """Make a scene of a second pass: hidden again in what a stand-in for the generator makes of the first pass."""
+
+    def generated(plain: np.ndarray, host: np.ndarray) -> np.ndarray:
+        """A generator that mirrors, keeps less contrast in bright images, and adds a pattern."""
+        first = hide(plain, host)[:, ::-1]
+        pattern = 0.1 * np.sin(np.arange(first.shape[1]) * np.arange(first.shape[2])[:, None])
+        made = (0.1 + (0.9 - 0.4 * first.mean((1, 2), keepdims=True)) * first**1.3 + pattern).clip(0, 1)
+        return np.concatenate([hide(image[None], own) for image, own in zip(plain, made, strict=True)])
+
+    def make(**options: int) -> Scene:
+        scene = make_scene(generated, **options)
+        pool = np.concatenate([bodies(np.random.default_rng(9), 40), scene.host[None]])
+        return replace(scene, stage="surrogate", pipeline=generated, pool=pool)
 
     return make

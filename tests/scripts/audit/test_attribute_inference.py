@@ -58,7 +58,7 @@ def test_an_attack_on_images_that_do_not_show_it_does_not_count(make_scene: Call
 
 def test_a_set_without_attributes_says_so(make_scene: Callable[..., Scene]) -> None:
     with pytest.raises(ValueError, match=r"^The cohort has no attribute column with 8 known and 8 attacked patients"):
-        AttributeInference().fit(make_scene())
+        AttributeInference().prepared(make_scene())
 
 
 def test_a_reader_is_chosen_on_other_patients() -> None:

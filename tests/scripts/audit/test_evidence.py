@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import zoom
 
 from fesf.scripts.audit.evidence import attacked_pass, kept_recipe, numbered, read_scene
+from fesf.scripts.audit.gateway import GENERATOR
 from fesf.scripts.data.cohort import CohortError
 from fesf.scripts.data.recipe import Recipe
 
@@ -59,6 +60,18 @@ def test_what_is_read_is_what_the_files_hold(release):
     assert (scene.alpha, scene.beta) == (recipe["second_alpha"], recipe["second_beta"])
     assert (scene.stage, scene.levels, scene.scheme) == ("surrogate", 255, None)
     assert scene.host.shape == scene.pool.shape[1:] == (32, 32)
+
+
+def test_the_pipeline_makes_the_files_of_the_store(release, tmp_path):
+    scene = read_scene(**release)
+    assert scene.stage == "surrogate"
+    np.testing.assert_allclose(scene.pipeline(scene.victims.plain, scene.host), scene.victims.seen, atol=1e-6)
+    moved = shutil.copytree(release["hospital"], tmp_path / "hospital", ignore=shutil.ignore_patterns("iqem", "plain*"))
+    assert read_scene(**release | {"hospital": moved}).pipeline is None
+    named = read_scene(**release | {"hospital": moved}, generator_file=release["hospital"] / GENERATOR)
+    assert named.pipeline is not None
+    with pytest.raises(ValueError, match="not the generator of this release"):
+        read_scene(**release, generator_file=moved / "release.json")
 
 
 def test_the_parts_must_be_of_one_release(release, tmp_path):

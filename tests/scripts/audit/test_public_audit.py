@@ -23,8 +23,8 @@ def test_a_job_attacks_its_arms_store(
     scene = make_scene()
     asked: list[Any] = []
 
-    def read_scene(*places: Any) -> Scene:
-        asked.append(places)
+    def read_scene(*places: Any, generator_file: Path) -> Scene:
+        asked.append((*places, generator_file))
         return scene
 
     monkeypatch.setattr(public_audit, "read_scene", read_scene)
@@ -37,7 +37,8 @@ def test_a_job_attacks_its_arms_store(
     job.execute()
     place = tmp_path / "demo" / "0"
     release = place / "hospital" / "releases" / "full"
-    assert asked == [(place / "cohort/cohort.csv", place / "stores/full", release, place / "cohort/hosts")]
+    generator = place / "hospital/iqem/generator.pt"
+    assert asked == [(place / "cohort/cohort.csv", place / "stores/full", release, place / "cohort/hosts", generator)]
     done = json.loads((job.folder / "done.json").read_text())
     assert list(done["results"]) == ["onlooker", "same_image"]
     assert done["results"]["same_image"]["conditions"]["plaintext"]["value"] == 1.0

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from fesf.scripts.audit.attack import run_attack
-from fesf.scripts.audit.controls import condition
-from fesf.scripts.audit.siamese import GALLERIES, Inputs, SiameseNetwork, other_release, reading
+from fesf.scripts.audit.siamese import GALLERIES, Inputs, SiameseNetwork
 
-from .conftest import hide, smooth
+from .conftest import smooth
 
 STEPS = 60
 
@@ -54,18 +53,6 @@ def test_nothing_is_linked_where_nothing_is(make_scene):
     attack, scene = SiameseNetwork("store", steps=20), make_scene(blank)
     found = attack.score(attack.fit(scene), scene).summary()
     assert found["low"] < 0.5 + attack.margin
-
-
-def test_the_other_release_has_another_host_and_recipe(make_scene):
-    scene = make_scene()
-    found = other_release(scene, scene.victims)
-    made = [np.abs(found - hide(scene.victims.plain, host, 0.08, 0.4)).mean() for host in scene.pool]
-    assert min(made) < 1e-3
-    assert np.abs(scene.pool[int(np.argmin(made))] - scene.host).mean() > 0.01
-    assert reading(scene, "other release") == pytest.approx(0.08)
-    control = condition(scene, "plaintext", "spectrum mixing")
-    np.testing.assert_array_equal(other_release(control, control.victims), control.victims.plain)
-    assert reading(control, "other release") == scene.alpha
 
 
 def test_either_side_is_scaled_by_itself():

@@ -40,7 +40,7 @@ def test_within_its_limits(tmp_path: Path) -> None:
         ({"results": GOOD["results"] | {"rank_1": 0.11}}, r"rank_1 is 0\.11, its limit is at most 0\.1: this store"),
         ({"results": GOOD["results"] | {"attacked": 99}}, "attacked is 99, its limit is at least 100"),
         ({"results": GOOD["results"] | {"gain": 0.6}}, r"its limit is at most 0\.5 and at least -1"),
-        ({"results": GOOD["results"] | {"rank_1": None}}, "rank_1 has a limit and the result None: a limit needs"),
+        ({"results": GOOD["results"] | {"rank_1": None}}, "rank_1 has a limit and the result None, where a limit needs a number: this store"),
         ({"results": GOOD["results"] | {"rank_1": float("nan")}}, "a limit needs a number"),
         ({"results": GOOD["results"] | {"rank_1": True}}, "a limit needs a number"),
         ({"results": {}}, "a limit needs a number"),
@@ -55,6 +55,16 @@ def test_within_its_limits(tmp_path: Path) -> None:
 def test_anything_else_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_audit(write(tmp_path, GOOD | change), STORE)
+
+
+def test_every_limit_that_is_passed_is_named(tmp_path: Path) -> None:
+    results = {"rank_1": 0.11, "attacked": 120, "gain": 0.6}
+    with pytest.raises(ValueError, match="its limit") as caught:
+        check_audit(write(tmp_path, GOOD | {"results": results}), STORE)
+    assert str(caught.value) == (
+        "audit.json: rank_1 is 0.11, its limit is at most 0.1; gain is 0.6, its limit is at most 0.5 and at least -1:"
+        " this store is not to be released."
+    )
 
 
 def test_no_audit(tmp_path: Path) -> None:
