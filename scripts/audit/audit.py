@@ -70,15 +70,8 @@ class Audit:
         refuse_inside_store(out / AUDIT)
         attacks = QUICK if self.quick else QUICK | FULL
         limits = read_limits(self.limits, attacks)
-        scene = read_scene(
-            self.cohort,
-            self.store,
-            self.hospital,
-            self.hosts,
-            self.host,
-            self.secret_file,
-            generator_file=self.generator_file,
-        )
+        places = self.cohort, self.store, self.hospital, self.hosts
+        scene = read_scene(*places, self.host, self.secret_file, generator_file=self.generator_file)
         digest = manifest_sha256(self.store)
         make_private_folder(out)
         results = run_audit(scene, digest, attacks, out, self.seed)

@@ -47,8 +47,8 @@ def read_recipe(pairs: Images, scene: Scene) -> dict[str, float]:
         scene: the truth that judges.
 
     Returns:
-        By how many bins alpha is off, the plaintext's share, its relative error, and that of the host's amplitude in the
-        true band; after a second pass share and host are those of the whole pipeline.
+        By how many bins alpha is off, the plaintext's share, its relative error, and that of the host's amplitude in
+        the true band; after a second pass share and host are those of the whole pipeline.
     """
     seen, plain = (np.abs(np.fft.rfft2(images)) for images in (pairs.seen, pairs.plain))
     moved = plain - plain.mean(0)

@@ -66,7 +66,8 @@ def read_scene(
         generator_file: the generator of the release; None looks for it in the hospital folder.
 
     Raises:
-        ValueError: when the parts (the generator too) are not of one release, images are volumes, or there is nobody to attack.
+        ValueError: when the parts (the generator too) are not of one release, images are volumes, or there is nobody to
+            attack.
         CohortError: naming the row whose image cannot be read.
     """
     release = Path(hospital) / RELEASE

@@ -1,4 +1,4 @@
-"""The hospital's own pipeline in an attacker's hands: they may send it plaintexts, or have stolen what it is made of."""
+"""The hospital's own pipeline in an attacker's hands: they may send it plaintexts, or stole what it is made of."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class NearestNeighbour:
 
 @dataclass(frozen=True)
 class GatewayNeighbour(NearestNeighbour):
-    """Somebody who lets the gateway hide the plaintexts that they know, so that surrogates are compared with surrogates."""
+    """Somebody who lets the gateway hide the plaintexts that they know, and so compares surrogates with surrogates."""
 
     name: ClassVar[str] = "nearest neighbour through the gateway"
     letters: ClassVar[tuple[str, ...]] = ("a", "e", "g")

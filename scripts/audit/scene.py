@@ -84,8 +84,9 @@ class Scene:
         scheme: what makes a surrogate of any image, (N, H, W) to (N, H, W), where it is a control's; None for one pass
             with ``host`` (:func:`fesf.scripts.audit.self_made.one_pass`).
         texts: the texts that may be burned in, of the cohort's column ``text``; empty where it has none.
-        pipeline: what the hospital makes of plaintexts (N, H, W) and a host (H, W), as its files hold it: for attackers who
-            may use it or have stolen its parts (:mod:`fesf.scripts.audit.gateway`). None where its generator is not at hand.
+        pipeline: what the hospital makes of plaintexts (N, H, W) and a host (H, W), as its files hold it: for attackers
+            who may use it or stole its parts (:mod:`fesf.scripts.audit.gateway`). None where its generator is not at
+            hand.
 
     Raises:
         ValueError: when a patient is both known and a victim, or there are no victims.

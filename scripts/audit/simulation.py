@@ -1,7 +1,7 @@
 """Amplitude recovery by running the pipeline on guesses until what comes out is the surrogate.
 
-The pipeline sees nothing of a plaintext but its amplitude, so any image with the right one gives the same surrogate: the
-guesses need not look like the patient.
+The pipeline sees nothing of a plaintext but its amplitude, so any image with the right one gives the same surrogate:
+the guesses need not look like the patient.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def simulated(first: Reading, scene: Scene, steps: int) -> tuple[Floats, Floats]
 
 @dataclass(frozen=True)
 class AdaptiveQueries(SelfMadeAmplitude):
-    """Somebody whom the gateway answers often: they send guesses at a victim until the answer is the victim's surrogate.
+    """Somebody whom the gateway answers often: they send guesses at a victim until the victim's surrogate comes back.
 
     The public pool, sent first, says how the gateway answers. Their guesses are images, so this reads amplitudes of
     schemes that are blind to phase, as these are; the scheme known to be broken is one pass without clipping.
@@ -97,7 +97,7 @@ class AdaptiveQueries(SelfMadeAmplitude):
 
 @dataclass(frozen=True)
 class StolenGenerator(AdaptiveQueries):
-    """Somebody with host, recipe and the generator's weights: they run the pipeline themselves, as often as they like."""
+    """Somebody with host, recipe and the generator's weights: they run the pipeline themselves, as often as they want."""
 
     name: ClassVar[str] = "amplitude recovery by the stolen generator"
     letters: ClassVar[tuple[str, ...]] = ("a", "c", "h")

@@ -1,4 +1,4 @@
-"""Attacks of somebody who stole the generator's weights, and so makes of public images what the hospital makes of its own.
+"""Attacks of somebody who stole the generator's weights, and so makes of public images what the hospital would.
 
 Amplitudes are read by :class:`fesf.scripts.audit.simulation.StolenGenerator`.
 """
@@ -25,8 +25,8 @@ FACES = 8
 class HostThroughGenerator(HostRecovery):
     """Somebody with the public pool and the generator, who hides public images in each image of the pool.
 
-    What is usual of the results is what the store would show, were it the host; the one most alike by phase is named. So
-    this sees through the second pass, as far as the generator makes different images of different hosts. The controls
+    The mean of the results is what the store would show, were it the host; the one most alike by phase is named. So this
+    sees through the second pass, as far as the generator makes different images of different hosts. The controls
     that must succeed are one pass with many hosts, without the generator; the one that must fail is the whole pipeline
     with hosts that are not of the pool. Beta is not read.
     """
@@ -64,7 +64,7 @@ class HostThroughGenerator(HostRecovery):
 
 @dataclass(frozen=True)
 class StolenUNetInversion(SelfMadeUNetInversion):
-    """Somebody with host, recipe and the generator, whose self-made pairs are as the store's: a U-Net learns from them."""
+    """Somebody with host, recipe and the generator, whose self-made pairs are as the store's: they teach a U-Net."""
 
     name: ClassVar[str] = "U-Net inversion by the stolen generator"
     letters: ClassVar[tuple[str, ...]] = ("a", "c", "h")

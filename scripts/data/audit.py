@@ -32,8 +32,8 @@ def check_audit(path: str | Path, manifest_sha256: str) -> dict[str, Any]:
         ``{"sha256": digest of the file, "limits": ..., "results": ...}`` for the release log.
 
     Raises:
-        ValueError: when there is no audit, it is of another store or malformed, states no limit, or a limit is passed: every one
-            that is.
+        ValueError: when there is no audit, it is of another store or malformed, states no limit, or limits are passed,
+            of which every one is named.
     """
     path = Path(path)
     if not path.is_file():
