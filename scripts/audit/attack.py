@@ -129,7 +129,8 @@ def run_attack(attack: Attack, scene: Scene, seed: int = 0, conditions: Sequence
     """
     prepare = getattr(attack, "prepared", None)
     ready: Attack = prepare(scene) if prepare else attack
-    scores, shown, shared = {}, {}, []
+    scores, shown = {}, {}
+    shared: list[Any] = []
     for name in conditions:
         draws = attack.permutations if name == "permuted" else 1
         found = []

@@ -97,7 +97,7 @@ class AdaptiveQueries(SelfMadeAmplitude):
 
 @dataclass(frozen=True)
 class StolenGenerator(AdaptiveQueries):
-    """Somebody with host, recipe and the generator's weights: they run the pipeline themselves, as often as they want."""
+    """Somebody with host, recipe and the generator's weights: they run it all themselves, as often as they want."""
 
     name: ClassVar[str] = "amplitude recovery by the stolen generator"
     letters: ClassVar[tuple[str, ...]] = ("a", "c", "h")

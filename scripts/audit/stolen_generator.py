@@ -25,8 +25,8 @@ FACES = 8
 class HostThroughGenerator(HostRecovery):
     """Somebody with the public pool and the generator, who hides public images in each image of the pool.
 
-    The mean of the results is what the store would show, were it the host; the one most alike by phase is named. So this
-    sees through the second pass, as far as the generator makes different images of different hosts. The controls
+    The mean of the results is what the store would show, were it the host; the one most alike by phase is named. So
+    this sees through the second pass, as far as the generator makes different images of different hosts. The controls
     that must succeed are one pass with many hosts, without the generator; the one that must fail is the whole pipeline
     with hosts that are not of the pool. Beta is not read.
     """
