@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fesf.scripts.audit import words
 from fesf.scripts.audit.attack import CONDITIONS
 from fesf.scripts.audit.charts import draw_gains, draw_overview, draw_rocs
+from fesf.scripts.audit.recipe_words import recipe_words
 from fesf.scripts.data.audit import breach, limit_words
 from fesf.scripts.data.files import write_atomic
 from fesf.scripts.data.pictures import embed
@@ -72,6 +73,7 @@ def context(
             for risk, found in by_risk.items()
             if found
         },
+        "recipe": recipe_words(results, facts),
         "rows": {name: row(found) for name, found in results.items()},
         "heads": HEADS,
         "pictures": pictures,

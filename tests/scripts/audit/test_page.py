@@ -94,6 +94,18 @@ def test_limits_and_what_is_past_them_show(results):
     assert "No limits were given" in found.text
 
 
+def test_the_recipe_and_how_hosts_were_chosen_show(results):
+    html, _ = page(results)
+    assert "how hosts were chosen" not in html
+    read = {"named_of_the_average": 1.0, "alpha": 0.1, "alpha_bins_off": 0.0, "hosts": 3.0}
+    read |= {f"p_host_says_nothing_of_{group}": 0.25 for group in ("patient", "label", "split")}
+    store = results["same_image"]["conditions"]["store"]
+    conditions = results["same_image"]["conditions"] | {"store": store | {"details": read}}
+    _, found = page(results | {"host_recovery": results["same_image"] | {"conditions": conditions}})
+    assert "The recipe, and how hosts were chosen" in found.text
+    assert "Host and label No sign that the host goes with it (3 hosts, P = 0.250)." in " ".join(found.text.split())
+
+
 def test_what_was_not_tried_shows(results):
     failed = {"verdict": "cannot be measured: no studies", "faults": ["no studies"], "conditions": {}}
     changed = results | {"nearest_neighbour_gallery": results["nearest_neighbour_gallery"] | failed}
