@@ -38,7 +38,7 @@ def carrying(amplitude: Floats, carrier: Floats, alpha: float) -> Floats:
 
 
 def simulated(first: Reading, scene: Scene, steps: int) -> tuple[Floats, Floats]:
-    """Amplitudes of the victims, (N, F), and by how much their surrogates' miss the true ones', (N,): the best guesses.
+    """Amplitudes of the victims, (N, F), and by how much the answers to the best guesses miss their surrogates', (N,).
 
     Args:
         first: the first guess, and the slope by which an error is corrected.
@@ -55,7 +55,8 @@ def simulated(first: Reading, scene: Scene, steps: int) -> tuple[Floats, Floats]
         off = aim - band_amplitude(gateway(scene, images), scene.alpha)
         missed = np.linalg.norm(off, axis=1) / np.maximum(np.linalg.norm(aim, axis=1), 1e-12)
         better = missed < least
-        best, least = np.where(better[:, None], asked, best), np.where(better, missed, least)
+        mended = np.maximum(asked + first.slope * off, 0)  # what was asked for may not fit into [0, 1]
+        best, least = np.where(better[:, None], mended, best), np.where(better, missed, least)
         guess = np.maximum(asked + STEP * first.slope * off, 0)
     return best, least
 

@@ -8,7 +8,8 @@ from fesf.scripts.audit.recipe_words import recipe_words
 
 READ = {
     "named_of_the_average": 1.0, "hosts": 1.0, "alpha": 0.1, "alpha_bins_off": 0.0, "beta": 0.46,
-    "beta_relative_error": 0.08, "beta_by_regression": 0.6, "beta_by_regression_relative_error": 0.2, "p_host_says_nothing_of_label": 1.0,
+    "beta_relative_error": 0.08, "beta_by_regression": 0.6, "beta_by_regression_relative_error": 0.2,
+    "p_host_says_nothing_of_label": 1.0,
     "p_host_says_nothing_of_patient": 1.0, "p_host_says_nothing_of_split": 1.0,
 }  # fmt: skip
 FACTS = {"alpha": 0.1, "beta": 0.5, "stage": "synthetic"}

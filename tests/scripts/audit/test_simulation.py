@@ -52,7 +52,7 @@ def test_thieves_run_what_they_stole(make_generated, make_scene):
     result = run_attack(StolenGenerator(steps=8), scene, conditions=("store", "plaintext"))
     asked = run_attack(AdaptiveQueries(steps=8), scene, conditions=("store",))
     assert result.summary()["store"] == asked.summary()["store"]
-    assert result.summary()["plaintext"]["value"] > 0.95
+    assert result.summary()["plaintext"]["value"] > 0.999  # though guesses are cut off at 0 and 1
     with pytest.raises(ValueError, match="there are no weights to steal"):
         run_attack(StolenGenerator(), make_scene())
     with pytest.raises(ValueError, match="is not at hand"):
