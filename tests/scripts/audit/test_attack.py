@@ -58,6 +58,28 @@ def test_every_condition_is_fitted_afresh(make_scene):
     assert run_attack(SameImage(), scene, conditions=("store",)).scores.keys() == {"store"}
 
 
+def test_what_is_learnt_or_decided_once_serves_all(make_scene):
+    class Sharer(SameImage):
+        permutations = 1
+        same_fit = ("permuted", "store")
+
+        def prepared(self, scene):
+            asked.append("prepared")
+            return self
+
+        def fit(self, scene):
+            asked.append("fitted")
+            return len(asked)
+
+        def score(self, fitted, scene):
+            asked.append(fitted)
+            return super().score(None, scene)
+
+    asked: list = []
+    run_attack(Sharer(), make_scene())
+    assert asked == ["prepared", "fitted", 2, "fitted", 4, "fitted", 6, 6]
+
+
 def test_an_attack_may_have_controls_of_its_own(make_scene):
     class Upside(SameImage):
         titles = MappingProxyType({"plaintext": "images turned over"})

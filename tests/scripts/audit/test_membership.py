@@ -70,6 +70,12 @@ def test_conditions(make_scene: Callable[..., Scene]) -> None:
     assert [getattr(each, "exchanged") for each in made.values()] == [False, False, True, False]  # noqa: B009
     np.testing.assert_array_equal(made["plaintext"].victims.seen, scene.victims.plain)
     np.testing.assert_array_equal(made["store"].known.seen, scene.known.seen)
+    shared = [
+        made[name] for name in attack.same_fit
+    ]  # what is learnt in one serves the others: the judge alone differs
+    assert {each.overfit for each in shared} == {False}
+    for each in shared:
+        np.testing.assert_array_equal(each.victims.seen, scene.victims.seen)
 
 
 def test_too_few_patients(make_scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fesf.scripts.audit.attack import run_attack
 from fesf.scripts.audit.chosen_plaintexts import ChosenPlaintexts
+from fesf.scripts.audit.self_made_amplitude import Reading
 from fesf.scripts.audit.simulation import AdaptiveQueries, StolenGenerator, carrying, simulated
 from fesf.scripts.audit.spectra import band_amplitude
 
@@ -45,6 +46,19 @@ def test_more_queries_come_closer(make_generated):
     assert (near <= far).all()
     assert near.mean() < far.mean() / 2
     assert few.shape == (80, band_amplitude(scene.host[None], ALPHA).shape[1])
+
+
+def test_cutting_off_guesses_costs_nothing_and_no_step_makes_it_worse(make_scene):
+    scene = make_scene(known=10)
+    stark = replace(scene, scheme=lambda plain: plain, pool=(scene.pool > 0.5).astype(float))
+    shown = replace(stark, victims=scene.victims.showing(scene.victims.plain))
+    truth = band_amplitude(scene.victims.plain, ALPHA)
+    exact = Reading(np.ones(truth.shape[1]), np.zeros(truth.shape[1]), solves=False)
+    np.testing.assert_allclose(simulated(exact, shown, 2)[0], truth, atol=1e-9)
+    wild = Reading(5 * exact.slope, exact.offset, solves=False)
+    missed = [simulated(wild, shown, steps)[1] for steps in (1, 2, 5)]
+    assert (missed[0] >= missed[1]).all()
+    assert (missed[1] >= missed[2]).all()
 
 
 def test_thieves_run_what_they_stole(make_generated, make_scene):
