@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import roc_curve
 
 from fesf.scripts.data.comparison import Scores
@@ -101,6 +100,8 @@ def amplitude_range(pictures: Sequence[Floats]) -> tuple[float, float]:
 
 def similarity(image: Floats, other: Floats) -> dict[str, float]:
     """SSIM and PSNR (dB) of two images of one shape in [0, 1]; PSNR is infinite for equal images."""
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # not among what the analyst installs
+
     equal = np.array_equal(image, other)
     return {
         "ssim": float(structural_similarity(image, other, data_range=1.0)),

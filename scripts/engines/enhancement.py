@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from fesf.networks.discriminator import pack
 from fesf.networks.losses import AdversarialLoss
+from fesf.scripts.engines.tracking import refuse_other_servers
 
 SYNTHETIC, HOST = CommonKeys.IMAGE, "host"
 
@@ -48,8 +49,8 @@ class EnhancementTrainer(AdversarialTrainer):
         amp: mixed precision, on CUDA only.
 
     Raises:
-        ValueError: when ``content_weight`` is negative or not finite, or a pack is larger than a batch; while training,
-            when a loss is not finite.
+        ValueError: when ``content_weight`` is negative or not finite, a pack is larger than a batch, or the environment
+            would send figures to a server that nobody named; while training, when a loss is not finite.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class EnhancementTrainer(AdversarialTrainer):
             raise ValueError(f"content_weight={content_weight!r}: give a number of at least 0; 0 is the paper's loss.")
         if not 1 <= images_per_pack <= (train_data_loader.batch_size or images_per_pack):
             raise ValueError(f"{images_per_pack=}: give a whole number from 1 to batch_size, which D judges together.")
+        refuse_other_servers(train_handlers)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
