@@ -146,7 +146,7 @@ class MlflowCheck:
         from mlflow import MlflowClient
 
         self.client = MlflowClient(self.uri, registry_uri=self.uri)
-        experiment = self.client.get_experiment_by_name("fesf")
+        experiment: Any = self.client.get_experiment_by_name("fesf")
         (self.logged,) = self.client.search_runs([experiment.experiment_id])
         data, run_id = self.logged.data, self.logged.info.run_id
         (version,) = self.client.search_model_versions(f"name='{NAME}'")

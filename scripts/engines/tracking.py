@@ -86,8 +86,8 @@ class TrackedRun:
         """The run, made by the first handler that asks."""
         if self.info is None:
             self.owner = handler
-            experiment = handler.experiment.experiment_id
-            self.info = handler.client.create_run(experiment_id=experiment, run_name=self.run_name)
+            experiment: Any = handler.experiment
+            self.info = handler.client.create_run(experiment_id=experiment.experiment_id, run_name=self.run_name)
             atexit.register(self.end, "FAILED")  # an error or an interrupt: no run stays open
         return self.info
 
@@ -137,7 +137,7 @@ class TrackingHandler(MLFlowHandler):
 
     def start(self, engine: Engine) -> None:
         self._set_experiment()
-        self.cur_run = self.run.start(self)
+        self.cur_run: Any = self.run.start(self)
         if self.owns:
             length = {name: getattr(engine.state, name) for name in self.default_tracking_params}
             self._log_params(length)

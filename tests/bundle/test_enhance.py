@@ -489,10 +489,22 @@ def test_copies_of_hosts_and_bad_rows(source: Path, tmp_path: Path) -> None:
     assert f"Row {number} of the cohort nearly equals a host" in refused(copy, tmp_path / "h", epochs=1)
 
 
+def test_monais_own_tracking_is_refused_where_the_environment_names_a_server(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    said = refused(source, tmp_path / "h", epochs=1, tracking="mlflow")
+    assert "MLFLOW_TRACKING_URI is set, and a workflow of the hospital logs to no server that was not named" in said
+
+
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow 3.17 on SQLAlchemy 2.1
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # MONAI's handler leaves the validator's SQLite connection open
-def test_mlflow_learns_losses_and_distances_and_nothing_of_the_cohort(source: Path, tmp_path: Path) -> None:
+def test_mlflow_learns_losses_and_distances_and_nothing_of_the_cohort(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens: logging there would fail
     enhance(source, tmp_path / "h", epochs=2, tracking=str(CONFIGS / "mlflow.json"))
     iqem = tmp_path / "h" / "iqem"
     database = sqlite3.connect(iqem / "mlruns.db")

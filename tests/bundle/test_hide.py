@@ -342,8 +342,9 @@ def test_bad_ids_are_refused_before_an_image_is_read(
     assert not (folder / "hospital").exists()
 
 
-def test_tracking_is_refused(make_cohort: Callable[..., Path]) -> None:
-    assert "run it without --tracking" in refused(make_cohort(), tracking="mlflow")
+@pytest.mark.parametrize("preset", ["mlflow", str(CONFIG.with_name("mlflow.json"))])
+def test_tracking_is_refused(make_cohort: Callable[..., Path], preset: str) -> None:
+    assert "run it without --tracking" in refused(make_cohort(), tracking=preset)
 
 
 def test_the_page_names_every_id() -> None:
