@@ -6,7 +6,9 @@ Nothing is downloaded and no picture shows a person: see :mod:`fesf.scripts.data
 - ``images/``: the cohort's pictures, numbered in an order that follows neither patient nor label;
 - ``hosts/``: the public host pool, other synthetic people without a finding, from a random stream of its own;
 - ``secret``: the demo's secret, which follows from the seed and says that it is a demo's;
-- ``README.txt``: says that all of it is synthetic.
+- ``README.txt``: says that all of it is synthetic;
+- with ``--export`` also ``export/`` and ``labels.csv``: the same films as DICOM, as a PACS would give them, for
+  :mod:`fesf.scripts.make_cohort`; needs the extra ``hospital``.
 
 The same options give the same bytes, and one patient's anatomy follows from the seed and the patient's number alone.
 """
@@ -31,6 +33,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fesf.scripts.data.anatomy import SEXES, draw_anatomy
+from fesf.scripts.data.demo_export import write_export
 from fesf.scripts.data.keys import DEMO_SECRET_PREFIX, DEMO_TITLE
 from fesf.scripts.data.phantom import (
     MAX_SIZE,
@@ -196,6 +199,7 @@ def make_demo(
     hosts: int = 48,
     overwrite: bool = False,
     progress: bool = False,
+    export: bool = False,
 ) -> Path:
     """Write a demo cohort; the folder appears when it is complete, or not at all.
 
@@ -207,6 +211,7 @@ def make_demo(
         hosts: number of public hosts, 1 to 9999.
         overwrite: replace an earlier demo cohort.
         progress: show a progress bar on the standard error stream.
+        export: also write the films as an export of a PACS, see :mod:`fesf.scripts.data.demo_export`.
 
     Returns:
         Path of the written ``cohort.csv``.
@@ -223,6 +228,8 @@ def make_demo(
         made = work / "made"
         made.mkdir()
         _write(made, patients, size, seed, hosts, progress)
+        if export:
+            write_export(made)
         if out.exists():
             out.rename(work / "earlier")
         made.rename(out)
@@ -247,6 +254,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     parser.add_argument("--hosts", type=int, default=48, help="pictures in the public host pool (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo cohort in DIR")
+    parser.add_argument(
+        "--export", action="store_true", help="also write export/ (DICOM, as from a PACS) and labels.csv"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
     try:
@@ -258,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             hosts=options.hosts,
             overwrite=options.overwrite,
             progress=not options.quiet,
+            export=options.export,
         )
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -20,6 +21,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fesf.scripts import make_cohort
+from fesf.scripts.data.demo_export import UNFIT
 from fesf.scripts.data.keys import DEMO_SECRET_PREFIX, is_demo_secret, load_secret
 from fesf.scripts.make_demo import CLASS_NAMES, COLUMNS, draw_course, main, make_demo, make_patient
 
@@ -261,3 +264,30 @@ def test_help_runs_as_a_module() -> None:
     ).stdout
     assert "SYNTHETIC" in shown
     assert all(option in shown for option in ("--out", "--patients", "--size", "--seed", "--hosts", "--overwrite"))
+
+
+def test_the_export_becomes_the_same_cohort_and_what_is_unfit_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--out", str(tmp_path / "demo"), "--patients", "3", "--size", "32", "--hosts", "1", "--export", "--quiet"])
+    demo = tmp_path / "demo"
+    taken = make_cohort.main(
+        [str(demo / "export"), "--labels", str(demo / "labels.csv"), "--out", str(tmp_path / "c.csv")]
+    )
+    assert taken == 3, capsys.readouterr()
+    aside = {row["file"]: row["reason"] for row in read_rows(tmp_path / "quarantine.csv")}
+    assert aside == {f"unfit/{name}": reason for name, reason in UNFIT.items()}
+    before, after = read_rows(demo / "cohort.csv"), read_rows(tmp_path / "c.csv")
+    facts = ("label", "patient", "sex", "site")
+    assert Counter(tuple(row[key] for key in facts) for row in before) == Counter(
+        tuple(row[key] for key in facts) for row in after
+    )
+    pixels = {pydicom.dcmread(tmp_path / row["image"]).pixel_array.tobytes() for row in after}
+    assert pixels == {read_image(demo / row["image"]).tobytes() for row in before}
+    assert len({row["study"] for row in before}) == len({row["study"] for row in after})
+
+
+def test_the_export_is_the_same_bytes_for_the_same_options(tmp_path: Path) -> None:
+    first, again = (make_demo(tmp_path / name, patients=2, size=32, hosts=1, export=True).parent for name in ("a", "b"))
+    files = {path.relative_to(first): path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()}
