@@ -14,14 +14,14 @@ from fesf.scripts.data.logged_config import logged_config, logged_params, manife
 
 CONFIG: dict[str, Any] = {
     "_meta_": {},
-    "bundle_root": "/home/schmidt/bundle",
-    "dataset_dir": "/home/schmidt/store",
+    "bundle_root": "/data/schmidt/bundle",
+    "dataset_dir": "/data/schmidt/store",
     "output_dir": "$@bundle_root + '/eval'",
     "epochs": 3,
     "amp": False,
     "device": "$torch.device('cpu')",
-    "note": "/home/schmidt/weights/own.pt",
-    "curve": "$open('/home/schmidt/store/curve.csv')",
+    "note": "/data/schmidt/weights/own.pt",
+    "curve": "$open('/data/schmidt/store/curve.csv')",
     "tracking_uri": "http://server",
     "cohort": None,
     "store": {"_target_": "signed", "store": "@dataset_dir"},
