@@ -73,7 +73,8 @@ def run_jobs(
             if waiting and not running:  # nothing can start any more
                 failed += [f"{job.title}: not started, what it needs is not done" for job in waiting]
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in [future for future in running if future in done]:  # in the order that they were started
                 job, error = running.pop(future), future.exception()
                 bar.update()
                 if error is None and job.is_done:
