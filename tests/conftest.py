@@ -1,4 +1,4 @@
-"""Fixtures that several folders share: the real images, and a small cohort made from smooth noise."""
+"""Fixtures that several folders share: the real images, a small cohort of smooth noise, a tiny store and its model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
 
 SIZE = 24
 ROOT = Path(__file__).parents[1]
@@ -78,3 +82,29 @@ def make_cohort(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny surrogate store."""
+    from tests.bundle.tiny import write_store
+
+    return write_store(tmp_path_factory.mktemp("store") / "store")
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny cohort: its table and its splits."""
+    from tests.bundle.tiny import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("cohort") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, store: Path) -> tuple[Path, ConfigWorkflow]:
+    """A folder with the results of a short training on the tiny store, and the workflow that ran."""
+    from tests.bundle.tiny import run
+
+    folder = tmp_path_factory.mktemp("trained")
+    built = run("train.json", dataset_dir=str(store), ckpt_dir=str(folder), output_dir=str(folder), epochs=4)
+    return folder, built

@@ -20,6 +20,8 @@ from fesf.transforms.checks import check_alpha, check_beta
 SOFTWARE = ("fesf", "monai", "torch", "numpy", "pillow", "nibabel", "pydicom", "pylibjpeg", "itk")
 BIT_DEPTHS = (8, 16)
 OUTPUTS = ("png", "nifti", "dicom")
+DTYPE_MAXIMUM = "dtype maximum"
+"""What ``release.json`` says of the intensity rule None."""
 BAD_ROW_RULES = ("stop", "quarantine")
 
 
@@ -166,7 +168,7 @@ class Recipe:
             outcome: counts, the clipped share and the result of the phase check.
         """
         rule = self.intensity_range
-        scale = "dtype maximum" if rule is None else list(rule) if isinstance(rule, tuple) else rule
+        scale = DTYPE_MAXIMUM if rule is None else list(rule) if isinstance(rule, tuple) else rule
         chosen = {name: value for name, value in asdict(self).items() if name not in ("intensity_range", "output")}
         return {
             **chosen,
