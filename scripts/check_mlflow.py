@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -24,10 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from fesf.scripts.data.files import SHARED, to_json, write_atomic
 from fesf.scripts.data.logged_config import manifest_sha256
 from fesf.scripts.data.loopback import free_port, wait_for
-from fesf.scripts.data.provenance import provenance
+from fesf.scripts.data.platform_check import PlatformCheck, write_page
 from fesf.scripts.data.run_folder import configs_folder
 from fesf.scripts.data.store import LoadImageStored, load_datalist
 from fesf.scripts.engines.tracking import URI_VARIABLE
@@ -40,7 +38,7 @@ NAME = "fesf-demo"
 SIZE = 32
 
 
-class MlflowCheck:
+class MlflowCheck(PlatformCheck):
     """The check in a folder of its own.
 
     Args:
@@ -50,10 +48,8 @@ class MlflowCheck:
     """
 
     def __init__(self, work: Path, patients: int = 30, epochs: int = 2) -> None:
-        self.work, self.patients, self.epochs = work.resolve(), patients, epochs
-        self.checks_later: dict[str, bool] = {}
-        self.seconds: dict[str, float] = {}
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        super().__init__(work)
+        self.patients, self.epochs = patients, epochs
         self.environment.pop(URI_VARIABLE, None)
 
     def run(self) -> dict[str, Any]:
@@ -67,27 +63,7 @@ class MlflowCheck:
             found |= self._timed("serving", self._serve)
             found |= self._timed("repeating from the logged config", self._repeat)
             found |= self._timed("the hospital's workflows", self._hospital)
-        found |= self._search()
-        return found | {"seconds": self.seconds}
-
-    def _timed(self, name: str, step: Any) -> Any:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        start = time.monotonic()
-        found = step()
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        return found
-
-    def _bundle(self, run_id: str, config: str | Path, cwd: Path, *words: str, **environment: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(config), *words]
-        done = subprocess.run(
-            command, cwd=cwd, env=self.environment | environment, capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    def _run(self, *arguments: Any) -> None:
-        status, output = self._bundle(*arguments)
-        if status:
-            raise RuntimeError(f"{arguments[0]} ended with {status}: {output[-2000:]}")
+        return found | self._search()
 
     def _hide(self) -> None:
         cohort = make_demo(self.work / "hospital zone" / "demo", self.patients, SIZE)
@@ -163,7 +139,8 @@ class MlflowCheck:
             "config, picture and model": {CONFIG, PICTURE, "model/MLmodel"} <= set(artifacts),
             "the registry holds the model": version.run_id == run_id and version.version in (1, "1"),
         }
-        return {"checks": checks, "artifacts": artifacts, "params": data.params, "metrics": data.metrics}
+        self.checks |= checks
+        return {"artifacts": artifacts, "params": data.params, "metrics": data.metrics}
 
     def _serve(self) -> dict[str, Any]:
         words = ["--dataset_dir", str(self.store), "--ckpt_dir", str(self.analyst / "models"), "--section", "test"]
@@ -184,7 +161,7 @@ class MlflowCheck:
             self.seconds["one POST"] = round(time.monotonic() - start, 3)
         expected = np.array([rows[item["id"]] for item in items])
         difference = float(np.abs(np.array(predictions) - expected).max())
-        self.checks_later["served probabilities are inference.json's"] = difference <= TOLERANCE
+        self.checks["served probabilities are inference.json's"] = difference <= TOLERANCE
         return {
             "served": {
                 "sent": f"{len(items)} surrogates, {len(body)} bytes of JSON",
@@ -202,7 +179,7 @@ class MlflowCheck:
         (folder / "store").symlink_to(self.store)
         self._run("training", config, folder)
         same = (folder / "eval" / "history.csv").read_bytes() == (self.analyst / "eval" / "history.csv").read_bytes()
-        self.checks_later["a repeat from the logged config alone has the same history.csv"] = same
+        self.checks["a repeat from the logged config alone has the same history.csv"] = same
         return {}
 
     def _hospital(self) -> dict[str, Any]:
@@ -225,7 +202,7 @@ class MlflowCheck:
             "hiding", configs / "hide.json", self.work, *words, "--tracking", overlay, **variable
         )
         database = self.work / "hospital zone" / "kept" / "iqem" / "mlruns.db"
-        self.checks_later |= {
+        self.checks |= {
             "enhance.json logs to its own database": database.is_file(),
             "enhance.json with MONAI's handler is refused": preset != 0 and URI_VARIABLE in said,
             "hide.json refuses tracking": hide != 0 and "not tracked" in refused,
@@ -244,7 +221,7 @@ class MlflowCheck:
         # The server's database names its own artifact folder, which is the server's business.
         own = str(self.work / "server").encode()
         hits = [path.name for path in files for text in sought if text in path.read_bytes().replace(own, b"")]
-        self.checks_later["no folder, table or patient of the hospital on the server"] = not hits
+        self.checks["no folder, table or patient of the hospital on the server"] = not hits
         return {"searched": {"files": len(files), "for": ["the hospital's folder", "the analyst's folder", "cohort.csv",
                                                           "a patient"], "hits": sorted(set(hits))}}  # fmt: skip
 
@@ -258,21 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", type=int, default=30, help="of the demo (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=2, help="of the training (default: %(default)s)")
     options = parser.parse_args(arguments)
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="fesf-mlflow-") as work:
-        check = MlflowCheck(Path(work), options.patients, options.epochs)
-        try:
-            found = check.run()
-        except RuntimeError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-    found["checks"] |= check.checks_later
-    found["seconds"]["all"] = round(time.monotonic() - start, 1)
     command = f"python -m fesf.scripts.check_mlflow --out docs --patients {options.patients} --epochs {options.epochs}"
-    write_atomic(Path(options.out) / "mlflow.json", to_json(provenance(command, PACKAGES) | found), SHARED)
-    for name, passed in found["checks"].items():
-        print(f"{'ok  ' if passed else 'FAIL'} {name}")
-    return 0 if all(found["checks"].values()) else 1
+    return write_page(
+        lambda work: MlflowCheck(work, options.patients, options.epochs),
+        Path(options.out) / "mlflow.json",
+        command,
+        PACKAGES,
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ def test_the_page_and_the_status(
     later: bool, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(self: MlflowCheck) -> dict[str, Any]:
-        self.checks_later["served"] = later
-        return {"checks": {"logged": True}, "seconds": {"training": 1.0}}
+        self.checks |= {"logged": True, "served": later}
+        self.seconds["training"] = 1.0
+        return {}
 
     monkeypatch.setattr(MlflowCheck, "run", run)
     assert main(["--out", str(tmp_path), "--patients", "12"]) == status
@@ -49,4 +50,4 @@ def test_every_file_of_the_server_is_searched(tmp_path: Path) -> None:
     assert check._search()["searched"] | {"for": []} == {"files": 1, "for": [], "hits": []}
     (server / "MLmodel").write_text(f"uri: {check.work}/analyst/models/model.pt")
     assert check._search()["searched"]["hits"] == ["MLmodel"]
-    assert check.checks_later["no folder, table or patient of the hospital on the server"] is False
+    assert check.checks["no folder, table or patient of the hospital on the server"] is False
