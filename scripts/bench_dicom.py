@@ -1,7 +1,8 @@
 """What DICOM costs: ``python -m fesf.scripts.bench_dicom`` writes two files into ``docs``.
 
 ``bench_dicom.json``: the throughput of hiding at 224 pixels against that of the same reading, windowing, resizing and
-writing with neither the IHM nor the checks that it needs, both measured in turn. ``bench_dicom_day.json``: a day's
+writing with neither the IHM nor the checks that it needs, both measured in turn, in one process and with a loader
+process beside it that reads (``num_workers``). ``bench_dicom_day.json``: a day's
 load, 2,000 full-size radiographs, measured on 200 and scaled: the time, the share of each step, and the memory after 20
 and after 200. ``--only`` measures one of them.
 
@@ -79,7 +80,9 @@ def ids_of(folder: Path, rule: str | None) -> dict[str, Any]:
     return hide_ids(folder, SIZE) | own
 
 
-def bench_ratio(work: Path, files: Sequence[Path], images: int, repeats: int, rule: str | None) -> dict[str, Any]:
+def bench_ratio(
+    work: Path, files: Sequence[Path], images: int, repeats: int, rule: str | None, workers: int = 0
+) -> dict[str, Any]:
     """Throughput of hiding as a share of that of the same work without it, images of equal number, in turn.
 
     Args:
@@ -88,17 +91,19 @@ def bench_ratio(work: Path, files: Sequence[Path], images: int, repeats: int, ru
         images: how many a measurement reads.
         repeats: measurements of each arm; one more warms up.
         rule: intensity rule.
+        workers: loader processes of both arms; with one, an image is read while the one before is hidden.
 
     Returns:
-        The median of paired ratios of wall time with its smallest and largest, that of processor time, and
-        milliseconds an image of each arm.
+        The median of paired ratios of wall time with its smallest and largest, that of processor time (None with loader
+        processes, whose time is not in it), and milliseconds an image of each arm.
     """
     make_link_cohort(work / "ratio", files, images, SIZE)
     wall: dict[str, list[float]] = {name: [] for name in ARMS}
     processor: dict[str, list[float]] = {name: [] for name in ARMS}
     for repeat in range(repeats + 1):
         for name in sorted(ARMS, reverse=bool(repeat % 2)):
-            run = workflow(["hide"], "hiding", "infer", ids_of(work / "ratio", rule) | ARMS[name])
+            ids = ids_of(work / "ratio", rule) | ARMS[name] | {"num_workers": workers}
+            run = workflow(["hide"], "hiding", "infer", ids)
             run.run()
             release: BenchRelease = run.parser.get_parsed_content("release")
             if repeat:
@@ -107,12 +112,14 @@ def bench_ratio(work: Path, files: Sequence[Path], images: int, repeats: int, ru
     shutil.rmtree(work / "ratio")
     ratios = [plain / hidden for hidden, plain in zip(wall["hide"], wall["plain"], strict=True)]
     median = statistics.median(ratios)
+    processor_ratio = statistics.median(processor["plain"]) / statistics.median(processor["hide"])
     return {
+        "num_workers": workers,
         "images": images,
         **{f"{name}_ms": round(1000 * statistics.median(values) / images, 2) for name, values in wall.items()},
         "throughput_ratio": round(median, 3),
         "spread": [round(min(ratios), 3), round(max(ratios), 3)],
-        "processor_ratio": round(statistics.median(processor["plain"]) / statistics.median(processor["hide"]), 3),
+        "processor_ratio": None if workers else round(processor_ratio, 3),
         "at_least": LEAST,
         "meets": median >= LEAST,
     }
@@ -222,8 +229,9 @@ def bench_throughput(work: Path, options: argparse.Namespace) -> list[dict[str, 
         for kind, files in usable(Path(folder)).items() if folder else ():
             sources[f"{name}, {kind}"] = (files, max(len(files), options.images), None)
     return [
-        {"source": name, "files": len(files)} | bench_ratio(work, files, images, options.repeats, rule)
+        {"source": name, "files": len(files)} | bench_ratio(work, files, images, options.repeats, rule, workers)
         for name, (files, images, rule) in sources.items()
+        for workers in options.num_workers
     ]
 
 
@@ -245,6 +253,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default="docs", help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--folder", metavar="DIR", help="folder of DICOM files of your own, for the throughput")
     parser.add_argument("--images", type=int, default=60, help="images of a throughput (default: %(default)s)")
+    parser.add_argument(
+        "--num-workers",
+        nargs="+",
+        type=int,
+        default=[0, 1],
+        help="loader processes of a throughput, one figure each (default: %(default)s)",
+    )
     parser.add_argument("--repeats", type=int, default=7, help="paired repeats (default: %(default)s)")
     parser.add_argument("--day", type=int, default=200, help="images that a day is scaled from (default: %(default)s)")
     parser.add_argument(

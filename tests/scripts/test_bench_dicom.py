@@ -76,25 +76,30 @@ def test_what_each_arm_writes(tmp_path: Path, films: list[Path], arm: str, monke
     assert not list(tmp_path.rglob("manifest.json"))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(("last", "ratio", "meets"), [(0.9, 0.9, True), (0.8, 0.8, False)])
 def test_throughput_is_the_median_of_pairs_without_the_warm_up(
-    tmp_path: Path, films: list[Path], last: float, ratio: float, meets: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path: Path, films: list[Path], last: float, ratio: float, meets: bool, workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     times = {"hide": iter([900.0, 2.0, 4.0, 1.0]), "plain": iter([1.0, 1.0, 4.0, last])}  # ratios 0.5, 1, last
-    order = []
+    order, asked = [], []
 
     def scripted(configs: list[str], run_id: str, kind: str, ids: dict[str, Any]) -> SimpleNamespace:
         arm = "plain" if "network_def" in ids else "hide"
         order.append(arm)
+        asked.append(ids["num_workers"])
         seconds = next(times[arm])
         release = SimpleNamespace(seconds=seconds, processor_seconds=seconds / 2)
         return SimpleNamespace(run=lambda: None, parser=SimpleNamespace(get_parsed_content={"release": release}.get))
 
     monkeypatch.setattr(bench_dicom, "workflow", scripted)
-    found = bench_ratio(tmp_path, films, images=10, repeats=3, rule=None)
+    found = bench_ratio(tmp_path, films, images=10, repeats=3, rule=None, workers=workers)
+    assert asked == [workers] * 8  # of both arms
+    assert found["num_workers"] == workers
     assert (found["throughput_ratio"], found["spread"], found["meets"]) == (ratio, [0.5, 1.0], meets)
     assert (found["hide_ms"], found["plain_ms"]) == (200.0, 100.0)
-    assert found["processor_ratio"] == 0.5  # medians 1 and 0.5
+    assert found["processor_ratio"] == (None if workers else 0.5)  # medians 1 and 0.5
     assert found["at_least"] == 0.85
     assert order == ["hide", "plain", "plain", "hide"] * 2
     assert not (tmp_path / "ratio").exists()
@@ -158,16 +163,31 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     works: list[Path] = []
     sources: list[list[Any]] = []
 
-    def ratio(work: Path, files: list[Path], images: int, repeats: int, rule: str | None) -> dict[str, Any]:
+    def ratio(
+        work: Path, files: list[Path], images: int, repeats: int, rule: str | None, workers: int
+    ) -> dict[str, Any]:
         works.append(work)
-        sources.append([len(files), images, repeats, rule])
+        sources.append([len(files), images, repeats, rule, workers])
         return {"asked": images}
 
     monkeypatch.setattr(bench_dicom, "make_radiographs", small)
     monkeypatch.setattr(bench_dicom, "usable", lambda folder: {"shrunk": [folder / "1", folder / "2"]})
     monkeypatch.setattr(bench_dicom, "bench_ratio", ratio)
     monkeypatch.setattr(bench_dicom, "bench_day", lambda work, syntax, images, iqem: {"asked": [syntax, images, iqem]})
-    given = ["--images", "9", "--repeats", "2", "--day", "21", "--syntaxes", "rle", "--folder", str(tmp_path)]
+    given = [
+        "--images",
+        "9",
+        "--repeats",
+        "2",
+        "--day",
+        "21",
+        "--num-workers",
+        "2",
+        "--syntaxes",
+        "rle",
+        "--folder",
+        str(tmp_path),
+    ]
     bench_dicom.main(["--out", str(tmp_path / "docs"), *given])
     files = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "docs").iterdir()}
     assert set(files) == {"bench_dicom", "bench_dicom_day"}
@@ -175,11 +195,11 @@ def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out) == {"day": day["day"], "throughput": found["throughput"]}
     assert "day" not in found
     assert {name: found[name] for name in day if name != "day"} == {name: day[name] for name in day if name != "day"}
-    asked = "--folder DIR --images 9 --repeats 2 --day 21 --syntaxes rle"
+    asked = "--folder DIR --images 9 --num-workers 2 --repeats 2 --day 21 --syntaxes rle"
     assert found["command"] == f"python -m fesf.scripts.bench_dicom {asked}"
     assert str(tmp_path) not in json.dumps(found)
     assert day["day"] == [{"asked": ["rle", 21, False]}, {"asked": ["rle", 21, True]}]
-    assert sources == [[1, 9, 2, "window"], [1, 1, 2, "window"], [2, 9, 2, None], [2, 9, 2, None]]
+    assert sources == [[1, 9, 2, "window", 2], [1, 1, 2, "window", 2], [2, 9, 2, None, 2], [2, 9, 2, None, 2]]
     assert [line["source"] for line in found["throughput"]] == [
         "synthetic CT slices, 512 x 512, uncompressed",
         "synthetic radiographs, rle",
