@@ -20,7 +20,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill canaries soak package mlflow clean
+.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -81,6 +81,9 @@ soak: $(VENV)/.dev-$(STAMP)  ## N=20000 broken files, tables and documents to al
 
 package: $(VENV)/.user-$(STAMP)  ## the analyst's and the hospital's bundle of OUT=run as zip files in dist/
 	$(BIN)/python -m fesf.scripts.package_bundle --run '$(OUT)' $(ARGS)
+
+docs: $(VENV)/.dev-$(STAMP)  ## the API as pages in build/api, from the docstrings
+	$(BIN)/python -m fesf.scripts.api_pages $(ARGS)
 
 mlflow: $(VENV)/.user-$(STAMP)  ## a tracking server on the loopback: log, serve, repeat, and nothing of the hospital: docs/mlflow.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_mlflow --out docs $(ARGS)
