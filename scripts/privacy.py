@@ -2,7 +2,7 @@
 
 Each set is made a cohort, an IQEM is trained, and it is hidden once and by the full method, by the same jobs as
 ``reproduce``; then every attack of the audit is run on both stores. What is done is kept: a repeated command does only
-what is missing.
+what is missing. A record of each audit, small enough to be committed, lets another machine go on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 from fesf.scripts.audit.privacy_page import page
 from fesf.scripts.audit.public_audit import ARMS, Audited
 from fesf.scripts.data.files import SHARED, to_json, write_atomic
-from fesf.scripts.data.grid import DEMO, Job, sources
+from fesf.scripts.data.grid import DEMO, Job, Source, sources
 from fesf.scripts.data.jobs import run_jobs
 from fesf.scripts.data.provenance import PACKAGES, provenance
 from fesf.scripts.data.public_sets import SETS
+from fesf.scripts.data.records import Records
 
 COMMAND = "python -m fesf.scripts.privacy"
 NAMES = (DEMO, "cxr_nih1000", "mri_cheng430")
@@ -37,12 +38,13 @@ def plan(shared: Path, work: Path, names: Sequence[str], whole: bool) -> list[Jo
     return [*found, *(Audited(source, arm, whole) for source in found for arm in ARMS)]
 
 
-def collected(jobs: Sequence[Job]) -> dict[str, dict[str, Any]]:
-    """What the audits that are done found, by set and arm."""
+def collected(jobs: Sequence[Job], records: Records) -> dict[str, dict[str, Any]]:
+    """What the audits that are done, here or on record, found, by set and arm."""
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
-        if isinstance(job, Audited) and job.is_done:
-            kept = {name: value for name, value in job.done.items() if name != "key"}
+        record = records.get(job) if isinstance(job, Audited) else None
+        if isinstance(job, Audited) and record is not None:
+            kept = {name: value for name, value in record.done.items() if name != "key"}
             found.setdefault(job.source.name, {})[job.arm] = kept
     return found
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", default=os.environ.get("FESF_SHARED", "../shared"), help="folder that holds data/")
     parser.add_argument("--work", default="run/privacy", help="where the runs go (default: %(default)s)")
     parser.add_argument("--out", default="docs", help="where privacy.json and privacy.md go (default: %(default)s)")
+    parser.add_argument("--records", help="what each finished audit leaves (default: audits in --out)")
     parser.add_argument("--sets", nargs="+", choices=[DEMO, *SETS], default=list(NAMES), help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="the attacks that take minutes")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side (default: %(default)s)")
@@ -63,16 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failed = run_jobs(jobs, options.jobs)
+    out = Path(options.out)
+    records = Records(None if options.quick else Path(options.records or out / "audits"))
+
+    def finished(job: Job) -> None:
+        if isinstance(job, Audited):
+            records.keep(job)
+
+    # A source is no aim of its own: it is made where an audit of it is missing.
+    failed = run_jobs(jobs, options.jobs, finished, lambda job: isinstance(job, Source) or records.has(job))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
-    found = collected(jobs)
+    found = collected(jobs, records)
     if found:
         given = [COMMAND]
         given += ["--sets", *options.sets] if options.sets != list(NAMES) else []
         given += ["--quick"] if options.quick else []
         document = provenance(" ".join(given), SOFTWARE) | {"seed": 0, "sets": found}
-        out = Path(options.out)
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "privacy.json", to_json(document), SHARED)
         write_atomic(out / "privacy.md", page(document).encode(), SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The jobs that were run; the demo's audits find something."""
     found: list[Job] = []
 
-    def run_jobs(jobs: list[Job], workers: int) -> list[str]:
-        found.extend(jobs)
+    def run_jobs(jobs: list[Job], workers: int, finished: Any, on_record: Any) -> list[str]:
+        found.extend(job for job in jobs if isinstance(job, Source) or not on_record(job))
         assert workers == 2
+        assert all(on_record(job) for job in jobs if isinstance(job, Source))  # made where an audit needs it
         for job in jobs:
             if isinstance(job, Audited) and job.source.name == "demo":
                 job.folder.mkdir(parents=True)
+                (job.source.folder / "done.json").write_text(json.dumps({"key": job.source.key}))
                 done = audit(0.1, nearest=result(0.7)) | {"key": job.key, "commit": "abc"}
                 (job.folder / "done.json").write_text(json.dumps(done))
+                finished(job)
         return []
 
     monkeypatch.setattr(privacy, "run_jobs", run_jobs)
@@ -54,18 +58,37 @@ def test_the_first_fold_of_each_set_is_hidden_and_both_stores_are_attacked(
     assert "Wrote" in capsys.readouterr().out
 
 
+def test_another_machine_goes_on_from_the_records(ran: list[Job], tmp_path: Path) -> None:
+    for name in ("cxr_nih1000", "mri_cheng430"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    out = tmp_path / "out"
+    asked = ["--shared", str(tmp_path), "--out", str(out)]
+    assert privacy.main([*asked, "--work", str(tmp_path / "first")]) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in (out / "audits").rglob("*.json")) == [
+        f"audits/demo/0/audit/{arm}.json" for arm in ("full", "ihm")
+    ]
+    page = (out / "privacy.md").read_text()
+    ran.clear()
+    shutil.rmtree(tmp_path / "first")
+    assert privacy.main([*asked, "--work", str(tmp_path / "second")]) == 0
+    assert "demo/0/audit/ihm" not in {job.title for job in ran}
+    assert "mri_cheng430/0/audit/ihm" in {job.title for job in ran}
+    assert (out / "privacy.md").read_text() == page
+
+
 def test_a_part_names_itself(ran: list[Job], tmp_path: Path) -> None:
     asked: list[Any] = ["--work", str(tmp_path / "run"), "--out", str(tmp_path), "--sets", "demo", "--quick"]
     assert privacy.main(asked) == 0
     assert not any(job.whole for job in ran if isinstance(job, Audited))
     command = json.loads((tmp_path / "privacy.json").read_text())["command"]
     assert command == "python -m fesf.scripts.privacy --sets demo --quick"
+    assert not (tmp_path / "audits").exists()  # of the full attacks alone
 
 
 def test_failures_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(privacy, "run_jobs", lambda jobs, workers: ["demo/0/source: it broke"])
+    monkeypatch.setattr(privacy, "run_jobs", lambda *given: ["demo/0/source: it broke"])
     asked = ["--work", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
     assert privacy.main([*asked, "--sets", "demo"]) == 1
     assert capsys.readouterr().err == "error: demo/0/source: it broke\n"
