@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,10 @@ def analyst_members(
     pred = metadata["network_data_format"]["outputs"]["pred"]
     pred |= {"num_channels": len(names), "channel_def": {str(index): name for index, name in enumerate(names)}}
     members["configs/metadata.json"] = to_json(metadata)
-    for name in ("LICENSE", "docs/README.md", "docs/data_license.txt", "configs/logging.conf"):
+    for name in ("LICENSE", "docs/data_license.txt", "configs/logging.conf"):
         members[name] = (bundle / name).read_bytes()
+    for name in ("docs/README.md", "docs/model_card.md"):
+        members[name] = page_of(bundle / name)
     members[WEIGHTS] = _bytes_of(folder / "model.pt")
     members[f"models/{OPERATING_POINT}"] = (folder / OPERATING_POINT).read_bytes()
     classifier = _network(members["configs/inference.json"])
@@ -143,7 +146,7 @@ def hospital_members(
     members["configs/metadata.json"] = to_json(metadata)
     for name in ("LICENSE", "docs/data_license.txt", "configs/logging.conf"):
         members[name] = (bundle / name).read_bytes()
-    members["docs/README.md"] = (bundle / "docs" / "hospital.md").read_bytes()
+    members["docs/README.md"] = page_of(bundle / "docs" / "hospital.md")
     net = _network(members["configs/inference.json"], hosts_dir=str(hosts), generator_file=generator and str(generator))
     members[WEIGHTS] = saved(net.state_dict())
     if len(settings["image_size"]) == 2:  # volumes are not exported
@@ -152,6 +155,13 @@ def hospital_members(
     if vendor:
         members |= vendored([*_targets(members), *HOSPITAL_CODE])
     return members
+
+
+def page_of(path: Path) -> bytes:
+    """A page as it is in a bundle: links to what the bundle does not hold become the place in the source."""
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"\[([^\]]+)\]\(hospital\.md\)", r"\1", text)
+    return re.sub(r"\[([^\]]+)\]\(\.\./\.\./([^)]+)\)", r"\1 (`\2` of the source)", text).encode()
 
 
 def torchscript(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import posixpath
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,15 @@ def test_the_analysts_bundle_has_the_zoos_files(analyst: dict[str, bytes]) -> No
     hospitals = ("hide.json", "enhance.json", "audit.json", "quality.json", "plaintext.json", "generator.pt", "hosts/")
     assert not [name for name in analyst if any(part in name for part in hospitals)]
     assert not [name for name in analyst if name.startswith(("fesf/scripts/audit", "fesf/scripts/canaries"))]
+
+
+def test_its_pages_link_to_nothing_that_it_lacks(analyst: dict[str, bytes]) -> None:
+    for name in ("docs/README.md", "docs/model_card.md"):
+        text = analyst[name].decode()
+        links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("https://")]
+        assert links
+        assert [link for link in links if posixpath.normpath(f"docs/{link}") not in analyst] == []
+    assert "(`docs/results.md` of the source)" in analyst["docs/README.md"].decode()
 
 
 def test_its_metadata_is_the_stores(analyst: dict[str, bytes]) -> None:
