@@ -10,6 +10,7 @@ EPOCHS   ?=
 PATIENTS ?=
 N        ?= 20
 ARGS     ?=
+LABEL_VENV ?= .venv-label
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -20,7 +21,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow clean
+.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow label clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -88,6 +89,20 @@ docs: $(VENV)/.dev-$(STAMP)  ## the API as pages in build/api, from the docstrin
 mlflow: $(VENV)/.user-$(STAMP)  ## a tracking server on the loopback: log, serve, repeat, and nothing of the hospital: docs/mlflow.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_mlflow --out docs $(ARGS)
 
+# MONAI Label's requirements and ours do not fit (numpy, pydicom): an environment of its own, fesf without requirements.
+$(LABEL_VENV)/.label-$(STAMP): $(SETUP)
+	$(PYTHON) -m venv $(LABEL_VENV)
+	@echo 'Installing MONAI Label into $(LABEL_VENV) (some 15 minutes) ...'
+	@$(LABEL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check monailabel==0.8.5 monai==1.6.1 \
+	  torch==2.13.0 pytorch-ignite==0.5.5 'pydicom<3' 'pynetdicom<3' 'dicomweb-client[gcp]<0.60' 'scipy<1.18' \
+	  fire nibabel pillow scikit-learn matplotlib tqdm einops
+	@$(LABEL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(LABEL_VENV)/bin/python -m fesf.scripts.label.torchvision_schemas
+	@touch $@
+
+label: $(VENV)/.user-$(STAMP) $(LABEL_VENV)/.label-$(STAMP)  ## a MONAI Label server on surrogates: predict, rank, label, train, refuse: docs/label.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_label --out docs --python $(LABEL_VENV)/bin/python $(ARGS)
+
 clean:  ## remove what make made, except the run folders
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(LABEL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -81,13 +81,16 @@ def class_names(store: str | Path) -> list[str]:
     return list(load_dataset(store)["class_names"])
 
 
-def load_datalist(store: str | Path | None, section: str = "training", image: str | Path | None = None) -> list[dict]:
+def load_datalist(
+    store: str | Path | None, section: str = "training", image: str | Path | None = None, labels: bool = True
+) -> list[dict]:
     """Items of one section of a store, as a MONAI dataset takes them.
 
     Args:
         store: folder of the store; may be None when ``image`` is given.
         section: "training", "validation", "test", or "all" for the three in this order.
         image: a single image file instead of a section.
+        labels: False leaves labels out. Where a store labels some images and not others, a batch could hold both kinds.
 
     Returns:
         One dict an image: "image" (path), "id" (32 hex digits), and where the store discloses them "label" (class
@@ -116,7 +119,7 @@ def load_datalist(store: str | Path | None, section: str = "training", image: st
         raise ValueError(
             f"The section {section!r} of the store is empty: hide more patients or choose another section."
         )
-    return items
+    return items if labels else [{name: value for name, value in item.items() if name != "label"} for item in items]
 
 
 def class_weights(data: Sequence[Mapping[str, Any]], num_classes: int) -> torch.Tensor:

@@ -52,8 +52,10 @@ def test_the_model_was_loaded(tmp_path: Path, store: Path, trained: Trained) -> 
         assert float(value) == pytest.approx(float(evaluated[name]), abs=1e-6)
 
 
-def test_labels_do_not_matter(tmp_path: Path, store: Path, trained: Trained) -> None:
-    bare = write_store(tmp_path / "store", patients=False, held_out=["training", "validation", "test"])
+@pytest.mark.parametrize("held_out", [["training", "validation", "test"], ["test"]])
+def test_labels_do_not_matter(held_out: list[str], tmp_path: Path, store: Path, trained: Trained) -> None:
+    """Neither where all are held out, nor where a batch holds images with a label and without."""
+    bare = write_store(tmp_path / "store", patients=False, held_out=held_out)
     infer(trained[0], tmp_path / "bare", dataset_dir=str(bare))
     infer(trained[0], tmp_path / "full", dataset_dir=str(store))
     assert (tmp_path / "bare" / "predictions.csv").read_bytes() == (tmp_path / "full" / "predictions.csv").read_bytes()
