@@ -59,13 +59,14 @@ lint: $(VENV)/.dev-$(STAMP)  ## ruff and mypy
 	@for part in $(SOURCES); do ln -sfn ../../../$$part build/types/fesf/$$part; done
 	MYPYPATH=build/types $(BIN)/mypy -p fesf.transforms -p fesf.networks -p fesf.scripts
 
-bench: $(VENV)/.user-$(STAMP)  ## speed of hiding, of the workflows and of DICOM on one thread: docs/bench*.json, docs/bench.png
+bench: $(VENV)/.dev-$(STAMP)  ## speed of hiding, of the workflows and of DICOM on one thread: docs/bench*.json, docs/bench.png
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_pipeline
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_store
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_dicom
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_dicom --mask-text
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.bench_export
 
 reproduce: $(VENV)/.user-$(STAMP)  ## the table on real images: docs/results.md (needs the shared data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.reproduce --metadata bundle/configs/metadata.json $(ARGS)
