@@ -1,4 +1,4 @@
-# make help lists the targets. Variables: PYTHON VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS N ARGS.
+# make help lists the targets. Variables: PYTHON VENV FEDERATED_VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS N ARGS.
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= run
@@ -11,6 +11,7 @@ PATIENTS ?=
 N        ?= 20
 ARGS     ?=
 LABEL_VENV ?= .venv-label
+FEDERATED_VENV ?= .venv-federated
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -21,7 +22,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow label clean
+.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow label federated clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -104,6 +105,18 @@ $(LABEL_VENV)/.label-$(STAMP): $(SETUP)
 label: $(VENV)/.user-$(STAMP) $(LABEL_VENV)/.label-$(STAMP)  ## a MONAI Label server on surrogates: predict, rank, label, train, refuse: docs/label.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_label --out docs --python $(LABEL_VENV)/bin/python $(ARGS)
 
+# An environment of its own: NVFLARE's requirements are not ours. monai-nvflare asks for an older NVFLARE and works with this.
+$(FEDERATED_VENV)/.federated-$(STAMP): $(SETUP)
+	$(PYTHON) -m venv $(FEDERATED_VENV)
+	@echo 'Installing fesf and NVFLARE into $(FEDERATED_VENV) (a minute or two) ...'
+	@$(FEDERATED_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hospital]' \
+	  nvflare==2.9.0 torch==2.13.0
+	@$(FEDERATED_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps monai-nvflare==0.4.0
+	@touch $@
+
+federated: $(FEDERATED_VENV)/.federated-$(STAMP)  ## two hospitals, FedAvg in one process and by NVFLARE's simulator: docs/federated.json
+	OMP_NUM_THREADS=1 $(FEDERATED_VENV)/bin/python -m fesf.scripts.check_federated --out docs $(ARGS)
+
 clean:  ## remove what make made, except the run folders
-	rm -rf $(VENV) $(LABEL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(LABEL_VENV) $(FEDERATED_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ from fesf.scripts.engines.operating_point import FILE as OPERATING_POINT
 from fesf.scripts.engines.operating_point import load_operating_point
 
 WEIGHTS, GENERATOR = "models/model.pt", "models/generator.pt"
-ANALYST_CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train", "performance", "mlflow")
+ANALYST_CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train", "performance", "pooled", "federated", "mlflow")
 ANALYST_CODE = ("fesf.scripts.verify_store", "fesf.scripts.engines.served_classifier")
 """Commands and files of the analyst's that no config names as a target."""
 HOSPITAL_CONFIGS = ("hide", "enhance", "quality", "audit")

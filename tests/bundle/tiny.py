@@ -34,9 +34,14 @@ def write_store(
     patients: bool = True,
     held_out: Sequence[str] = (),
     volumes: bool = False,
+    number: int = 3,
 ) -> Path:
-    """Write a store: images (PNG, or NIfTI volumes), dataset.json, manifest.json; two images a patient."""
-    generator = np.random.default_rng(3)
+    """Write a store: images (PNG, or NIfTI volumes), dataset.json, manifest.json; two images a patient.
+
+    Another ``number`` gives other images under other ids.
+    """
+    generator = np.random.default_rng(number)
+    salt = "" if number == 3 else str(number)
     (folder / "images").mkdir(parents=True)
     files: dict[str, dict[str, Any]] = {}
     dataset: dict[str, Any] = {"class_names": list(class_names)}
@@ -44,7 +49,7 @@ def write_store(
         items = []
         for index in range(count):
             label = index % len(class_names)
-            name = f"images/{hashlib.md5(f'{section}{index}'.encode(), usedforsecurity=False).hexdigest()}"
+            name = f"images/{hashlib.md5(f'{salt}{section}{index}'.encode(), usedforsecurity=False).hexdigest()}"
             name += ".nii.gz" if volumes else ".png"
             if volumes:
                 stack = np.stack([surrogate(label, generator) for _ in range(16)], axis=2)

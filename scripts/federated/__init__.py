@@ -1,0 +1,1 @@
+"""Federated learning on surrogate stores: hospitals that share weights, never a store."""
