@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fesf.scripts.federated.summary import SHOWN, Figure
+from fesf.scripts.federated.summary import LEAST_DEFINED, SHOWN, Figure
 
 TITLES = {"auc": "AUC", "accuracy": "accuracy"}
 
@@ -37,8 +37,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def verdict(name: str, differences: Mapping[str, Mapping[str, Figure]]) -> list[str]:
-    """What came out, in one sentence for each comparison, from the interval of the difference of AUC."""
+def verdict(tested: str, differences: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+    """What came out, in one sentence for each comparison, from the interval of the difference of AUC.
+
+    Args:
+        tested: on which images.
+        differences: by other arm and metric, the federated network's figure less the other's.
+    """
     lines = []
     for arm, metrics in differences.items():
         figure = metrics["auc"]
@@ -50,8 +55,13 @@ def verdict(name: str, differences: Mapping[str, Mapping[str, Figure]]) -> list[
             said = "worse than"
         else:
             said = "not told apart from"
-        lines.append(f"- {name}: federated is {said} {arm} (AUC {cell(figure, signed=True)}).")
+        lines.append(f"- {tested}: federated is {said} {arm} (AUC {cell(figure, signed=True)}).")
     return lines
+
+
+def where(part: str) -> str:
+    """Words for a part of the test images."""
+    return "test images of both hospitals" if part == "both" else f"test images of {part}"
 
 
 def write_page(document: Mapping[str, Any]) -> bytes:
@@ -65,7 +75,12 @@ def write_page(document: Mapping[str, Any]) -> bytes:
     recipes = " and ".join(f"alpha {one['alpha']}, beta {one['beta']}" for one in settings["recipes"])
     total = settings["rounds"] * settings["local_epochs"]
     sets = document["sets"]
-    said = [line for name, one in sets.items() for line in verdict(name, one["parts"]["both"]["differences"])]
+    said = [
+        line
+        for name, one in sets.items()
+        for part, found in one["parts"].items()
+        for line in verdict(f"`{name}`, {where(part)}", found["differences"])
+    ]
     lines = [
         "# Two hospitals, one network",
         "",
@@ -79,7 +94,8 @@ def write_page(document: Mapping[str, Any]) -> bytes:
         f" {settings['local_epochs']} local epochs, FedAvg; *pooled* {total} epochs on both stores; *alone* {total}"
         " epochs on one. Last weights, most probable class: no epoch, round or threshold is chosen. Mean ± standard"
         " deviation over runs, and a 95 % bootstrap interval of the mean that draws patients; it says nothing of what"
-        " another training would give.",
+        " another training would give. Draws without an image of a class are left out of AUC's; no interval where fewer"
+        f" than {LEAST_DEFINED:.0%} remain.",
         "",
         "## What came out",
         "",
@@ -88,9 +104,8 @@ def write_page(document: Mapping[str, Any]) -> bytes:
     for name, one in sets.items():
         lines += ["", f"## {name}", "", _tested(one), ""]
         for part, found in one["parts"].items():
-            where = "the test images of both hospitals" if part == "both" else f"the test images of {part}"
             rows = [[arm, *(cell(metrics[metric]) for metric in SHOWN)] for arm, metrics in found["arms"].items()]
-            lines += [f"On {where}:", "", *table(["trained", *(TITLES[metric] for metric in SHOWN)], rows), ""]
+            lines += [f"On {where(part)}:", "", *table(["trained", *(TITLES[metric] for metric in SHOWN)], rows), ""]
             rows = [
                 [f"federated less {arm}", *(cell(metrics[metric], signed=True) for metric in SHOWN)]
                 for arm, metrics in found["differences"].items()

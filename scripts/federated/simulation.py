@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +114,10 @@ class Federation(Job):
             "class_names": self.classes,
             "images": self.images(),
             "steps": {arm: result.steps for arm, result in found.items()},
-            "validation_auc": found[FEDERATED].validation,
+            "validation_auc": {
+                site: [value if math.isfinite(value) else None for value in values]  # NaN without an image of a class
+                for site, values in found[FEDERATED].validation.items()
+            },
         }
 
     def images(self) -> dict[str, dict[str, int]]:

@@ -11,6 +11,8 @@ from fesf.scripts.data.outcome import Outcome
 from fesf.scripts.engines.metrics import Floats
 
 SHOWN = ("auc", "accuracy")
+LEAST_DEFINED = 0.25
+"""Share of the draws that must define a metric in each run: with fewer, an interval would be of a few lucky draws."""
 Arms = Mapping[str, Outcome]
 Figure = dict[str, float | int | None]
 
@@ -19,9 +21,9 @@ def summarise(runs: Sequence[Arms], reference: str, draws: int = 1000, seed: int
     """Means over runs of each arm's metrics, and how much the reference is above each other arm.
 
     Patients are drawn, with all their images, within each run's test set; all arms of a run share the draws. Draws that
-    leave a metric undefined (no image of a class) are left out of their run, and as many count of each run. The
-    interval speaks of the patients that were tested; what another training would have changed shows in the spread over
-    runs.
+    leave a metric undefined (no image of a class) are left out of their run, and as many count of each run; where
+    fewer than :data:`LEAST_DEFINED` remain there is no interval. It speaks of the patients that were tested; what
+    another training would have changed shows in the spread over runs.
 
     Args:
         runs: the arms' outcomes of each run, on the same images.
@@ -32,7 +34,7 @@ def summarise(runs: Sequence[Arms], reference: str, draws: int = 1000, seed: int
     Returns:
         ``{"arms": {arm: {metric: figure}}, "differences": {other arm: {metric: figure}}}``, a figure being
         ``{"value", "sd", "low", "high", "runs"}``: mean and standard deviation over the runs in which the metric is
-        defined, their number, and the mean's 95 % interval; None where no run defines it.
+        defined, their number, and the mean's 95 % interval; None where there is none.
 
     Raises:
         ValueError: when there is no run, or arms were tested on different images.
@@ -76,14 +78,15 @@ def _figure(values: Sequence[float], draws: Sequence[Floats]) -> Figure:
         return {"value": None, "sd": None, "low": None, "high": None, "runs": 0}
     defined = [draws[number][np.isfinite(draws[number])] for number in kept]
     count = min(len(part) for part in defined)
+    enough = count >= LEAST_DEFINED * len(draws[0])
     means = np.mean([part[:count] for part in defined], axis=0)
-    low, high = np.quantile(means, [0.025, 0.975]) if count else (np.nan, np.nan)
+    low, high = np.quantile(means, [0.025, 0.975]) if enough else (np.nan, np.nan)
     chosen = [values[number] for number in kept]
     return {
         "value": float(np.mean(chosen)),
         "sd": float(np.std(chosen, ddof=1)) if len(chosen) > 1 else None,
-        "low": float(low) if count else None,
-        "high": float(high) if count else None,
+        "low": float(low) if enough else None,
+        "high": float(high) if enough else None,
         "runs": len(chosen),
     }
 

@@ -46,7 +46,8 @@ def test_a_finished_run_is_written_up(
     assert page in capsys.readouterr().out
     for arm in ARMS:
         assert f"| {arm} | {auc[arm]:.3f} [" in page
-    assert page.count("On the test images of") == 3
+    assert page.count("On test images of") == 3
+    assert page.count("- `demo`, test images of both hospitals: federated is ") == 3
     assert "alpha 0.1, beta 0.5 and alpha 0.15, beta 0.75" in page
 
 

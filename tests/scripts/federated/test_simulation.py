@@ -16,7 +16,7 @@ from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.data.store import load_datalist
 from fesf.scripts.federated.averaging import largest_difference
 from fesf.scripts.federated.hospitals import SITES, Choice
-from fesf.scripts.federated.rounds import initial_weights
+from fesf.scripts.federated.rounds import Federated, initial_weights
 from fesf.scripts.federated.simulation import ALONE, ARMS, FEDERATED, POOLED, Federation, federations, joined
 
 
@@ -119,3 +119,11 @@ def test_a_public_set_keeps_its_folds(shared_data: Path, tmp_path: Path, federat
             rows = list(csv.DictReader(file))
         assert all(splits[row["patient"]] == row["split"] for row in rows)
         assert {row["label"] for row in rows if row["split"] == "training"} == {"glioma", "meningioma", "pituitary"}
+
+
+def test_what_is_undefined_is_null_and_not_nan(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Federated({}, {"site-1": [1]}, {"site-1": [0.5, float("nan")]})
+    monkeypatch.setattr(Federation, "prepare", lambda self: {})
+    monkeypatch.setattr(Federation, "train", lambda self, arm, initial: one)
+    monkeypatch.setattr(Federation, "images", lambda self: {})
+    assert federation.work()["validation_auc"] == {"site-1": [0.5, None]}

@@ -19,6 +19,12 @@ def outcome(seed: int, skill: float, count: int = 60, labels: np.ndarray | None 
     return Outcome(list(range(len(labels))), groups, labels, np.stack([1 - score, score], 1), (score > 0.5).astype(int))
 
 
+def two_patients() -> Outcome:
+    labels = np.array([0, 0, 1, 1])
+    scores = np.array([0.2, 0.4, 0.3, 0.9])
+    return Outcome([0, 1, 2, 3], ["p", "p", "q", "q"], labels, np.stack([1 - scores, scores], 1), labels)
+
+
 def test_means_and_spreads_over_runs() -> None:
     runs = [{"a": outcome(seed, 1.0), "b": outcome(seed, 0.2)} for seed in range(3)]
     found = summarise(runs, "a")
@@ -65,14 +71,20 @@ def test_the_interval_draws_patients() -> None:
 
 def test_draws_without_a_class_are_left_out_of_their_run_alone() -> None:
     """Two patients of one class each: half of the draws have no AUC; the other run's count as many."""
-    labels = np.array([0, 0, 1, 1])
-    scores = np.array([0.2, 0.4, 0.3, 0.9])
-    few = Outcome([0, 1, 2, 3], ["p", "p", "q", "q"], labels, np.stack([1 - scores, scores], 1), labels)
+    few = two_patients()
     found = summarise([{"a": few}, {"a": outcome(0, 0.5)}], "a")["arms"]["a"]["auc"]
     assert found["runs"] == 2
     assert found["low"] < found["value"] < found["high"]
     alone = summarise([{"a": few}], "a")["arms"]["a"]["auc"]
     assert alone["low"] == alone["high"] == alone["value"] == 0.75
+
+
+def test_few_draws_that_define_a_metric_give_no_interval() -> None:
+    """Three patients of a class each: 2 of 9 draws have all three, and each of them is the whole test set again."""
+    labels = np.array([0, 1, 2])
+    one = Outcome([0, 1, 2], ["p", "q", "r"], labels, np.eye(3), labels)
+    figure = summarise([{"a": one}], "a")["arms"]["a"]["auc"]
+    assert (figure["value"], figure["low"], figure["high"], figure["runs"]) == (1.0, None, None, 1)
 
 
 def test_a_metric_that_no_run_defines_is_none() -> None:
