@@ -22,7 +22,7 @@ FOLDERS := $(sort $(dir $(shell find $(SOURCES) -name '*.py' -not -path '*/__pyc
 SETUP   := constraints.txt pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint bench reproduce kill canaries soak package docs mlflow label federated clean
+.PHONY: $(shell sed -n 's/^\([a-z]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -84,6 +84,9 @@ soak: $(VENV)/.dev-$(STAMP)  ## N=20000 broken files, tables and documents to al
 
 package: $(VENV)/.user-$(STAMP)  ## the analyst's and the hospital's bundle of OUT=run as zip files in dist/
 	$(BIN)/python -m fesf.scripts.package_bundle --run '$(OUT)' $(ARGS)
+
+bundles: $(VENV)/.user-$(STAMP)  ## pack both bundles and run them where fesf is not installed: docs/bundles.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_bundles --out docs $(ARGS)
 
 docs: $(VENV)/.dev-$(STAMP)  ## the API as pages in build/api, from the docstrings
 	$(BIN)/python -m fesf.scripts.api_pages $(ARGS)

@@ -94,6 +94,7 @@ def write_page(make: Callable[[Path], PlatformCheck], path: Path, command: str, 
             print(f"error: {error}", file=sys.stderr)
             return 1
     found |= {"checks": check.checks, "seconds": check.seconds | {"all": round(time.monotonic() - start, 1)}}
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, to_json(provenance(command, packages) | found), SHARED)
     for name, passed in check.checks.items():
         print(f"{'ok  ' if passed else 'FAIL'} {name}")
