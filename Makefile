@@ -120,6 +120,9 @@ $(FEDERATED_VENV)/.federated-$(STAMP): $(SETUP)
 federated: $(FEDERATED_VENV)/.federated-$(STAMP)  ## two hospitals, FedAvg in one process and by NVFLARE's simulator: docs/federated.json
 	OMP_NUM_THREADS=1 $(FEDERATED_VENV)/bin/python -m fesf.scripts.check_federated --out docs $(ARGS)
 
+gateway: $(VENV)/.user-$(STAMP)  ## Orthanc, gateway and a stand-in analyst: reports, kills, an outage, and no leak: docs/gateway.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_gateway --out docs $(ARGS)
+
 clean:  ## remove what make made, except the run folders
 	rm -rf $(VENV) $(LABEL_VENV) $(FEDERATED_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from torch import Tensor
 from fesf.networks.surrogate import SurrogateNet
 from fesf.scripts.data.cohort import CohortError, CohortRow
 from fesf.scripts.data.hosts import HostPool, refuse_near_duplicate
-from fesf.scripts.data.phase import PhaseCheck, check_phase, whiten
+from fesf.scripts.data.phase import PhaseCheck, Whitened, check_phase, whiten
 from fesf.scripts.data.release import Release
 from fesf.scripts.data.store import encode_image
 
@@ -99,17 +99,30 @@ class SurrogateWriter:
         return True
 
     def _check(self, plain: Tensor, stages: dict[str, Tensor]) -> PhaseCheck:
-        shifted = stages.pop(SHIFTED, None)
-        surrogate = stages[next(reversed(stages))]
-        change = 0.0 if shifted is None else float((surrogate - shifted).abs().max())
-        return check_phase(self._as_written(surrogate.numpy()), stages.get("enhanced", self._host), plain, change)
+        return check_stages(stages, plain, self._host, self.levels)
 
     def _hand_over(self, row: CohortRow, pixels: NDArray[np.float32], spacing: list[float], check: PhaseCheck) -> None:
         clipped = float(np.count_nonzero(pixels == 0) + np.count_nonzero(pixels == 1)) / pixels.size
         content = encode_image(pixels, self.release.recipe.encoding, spacing, self.release.id_of(row))
         self.release.add(row, content, clipped, check)
 
-    def _as_written(self, pixels: NDArray[np.float32]) -> Tensor:
-        """The grey levels that the file holds; compared with the encoder in the tests."""
-        written = pixels * np.float32(self.levels)
-        return torch.from_numpy(np.divide(np.rint(written, out=written), self.levels, out=written))
+
+def check_stages(stages: dict[str, Tensor], plain: Tensor, host: Whitened, levels: int) -> PhaseCheck:
+    """The phase check of one image, on the grey levels that its file will hold.
+
+    Args:
+        stages: of :class:`StagesInferer`, without their batch axis; "shifted" is taken out.
+        plain: the plaintext (1, *spatial).
+        host: the host, as :func:`fesf.scripts.data.phase.whiten` leaves it.
+        levels: the largest grey level.
+    """
+    shifted = stages.pop(SHIFTED, None)
+    surrogate = stages[next(reversed(stages))]
+    change = 0.0 if shifted is None else float((surrogate - shifted).abs().max())
+    return check_phase(as_written(surrogate.numpy(), levels), stages.get("enhanced", host), plain, change)
+
+
+def as_written(pixels: NDArray[np.float32], levels: int) -> Tensor:
+    """The grey levels that a file holds, in [0, 1]; compared with the encoder in the tests."""
+    written = pixels * np.float32(levels)
+    return torch.from_numpy(np.divide(np.rint(written, out=written), levels, out=written))
