@@ -123,6 +123,9 @@ federated: $(FEDERATED_VENV)/.federated-$(STAMP)  ## two hospitals, FedAvg in on
 gateway: $(VENV)/.user-$(STAMP)  ## Orthanc, gateway and a stand-in analyst: reports, kills, an outage, and no leak: docs/gateway.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_gateway --out docs $(ARGS)
 
+integration: $(VENV)/.user-$(STAMP)  ## every integration in turn, each in its own environment; what is missing is skipped by name
+	$(BIN)/python -m fesf.scripts.integration $(ARGS)
+
 clean:  ## remove what make made, except the run folders
 	rm -rf $(VENV) $(LABEL_VENV) $(FEDERATED_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
