@@ -76,7 +76,7 @@ def command(words: Sequence[str]) -> str:
     return " ".join(["python -m fesf.scripts.reproduce", *kept])
 
 
-PLACES = ("--metadata", "--out", "--records")
+PLACES = ("--metadata", "--out", "--records", "--tracking-uri")
 
 
 def narrowed(options: argparse.Namespace) -> list[str]:
@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one run a set, two epochs: a check, not a result")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server to log to (default: WORK/mlruns.db)")
     parser.add_argument("--no-tracking", action="store_true", help="no MLflow runs (WORK/mlruns.db)")
     options = parser.parse_args(words)
     part = narrowed(options)
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = chosen(
             plan(Path(options.shared), work, options.sets, networks, options.quick, options.sweep), options.only
         )
-        tracker = None if options.no_tracking else Tracker(work / "mlruns.db")
+        tracker = None if options.no_tracking else Tracker(work / "mlruns.db", options.tracking_uri)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -325,21 +325,35 @@ class Cell(OfSource):
         found = json.loads((self.folder / "metrics.json").read_text())["metrics"]
         return {name: metric["value"] for name, metric in found.items() if metric["value"] is not None}
 
-    def work(self) -> dict[str, Any]:
+    @property
+    def training(self) -> dict[str, Any]:
+        """Ids of its training."""
         source = self.source
-        if self.is_void:
-            return {}
         splits = {"splits": source.hospital / "splits.csv", "image_size": list(source.image_size)}
         plain = self.arm == "plaintext"
         data = {"cohort": source.cohort, **splits} if plain else {"dataset_dir": source.store(self.arm)}
-        train_and_evaluate(self.folder, source, self.overlays, data | self.training_ids)
+        return training_ids(self.folder, source, data | self.training_ids)
+
+    def work(self) -> dict[str, Any]:
+        if not self.is_void:
+            train_and_evaluate(self.folder, self.overlays, self.training)
         return {}
 
 
-def train_and_evaluate(folder: Path, source: Source, overlays: Sequence[str], ids: Mapping[str, Any]) -> None:
-    """Train a classifier and evaluate it on the test images; both write into ``folder``."""
+def training_ids(folder: Path, source: Source, ids: Mapping[str, Any]) -> dict[str, Any]:
+    """Ids of a training whose results go into ``folder``; ``ids`` say on what, and for how long."""
     own: dict[str, Any] = {"num_classes": len(class_names(source.cohort)), "seed": source.run}
-    own |= {"output_dir": folder, "ckpt_dir": folder / "models", **ids}
+    return own | {"output_dir": folder, "ckpt_dir": folder / "models", **ids}
+
+
+def train_and_evaluate(folder: Path, overlays: Sequence[str], own: Mapping[str, Any]) -> None:
+    """Train a classifier and evaluate it on the test images; both write into ``folder``.
+
+    Args:
+        folder: where they write.
+        overlays: configs on top of train.json (and evaluate.json).
+        own: see :func:`training_ids`.
+    """
     run_bundle(["train", *overlays], "training", **own)
     run_bundle(["train", "evaluate", *overlays], "evaluating", **own)
     (folder / "models" / "last.pt").unlink()  # for resuming; a grid of them fills the disk

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fesf.scripts.data.grid import DEMO, Job, OfSource, Source, measure, run_bundle, train_and_evaluate, train_generator
+from fesf.scripts.data.grid import (
+    DEMO,
+    Job,
+    OfSource,
+    Source,
+    measure,
+    run_bundle,
+    train_and_evaluate,
+    train_generator,
+    training_ids,
+)
 
 ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
 SWEPT = (DEMO, "us_breastmnist")
@@ -86,7 +96,7 @@ class Rehidden(OfSource):
         own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
         run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
         epochs = {"epochs": 2} if self.source.quick else {}
-        train_and_evaluate(self.folder, self.source, [], {"dataset_dir": store, **epochs})
+        train_and_evaluate(self.folder, [], training_ids(self.folder, self.source, {"dataset_dir": store, **epochs}))
         release = json.loads((hospital / "release.json").read_text())
         shutil.rmtree(store)
         return {"clipped_share": release["clipped_share"]["mean"]}

@@ -213,11 +213,20 @@ class Recorder:
 
     told: list[str]
 
-    def __init__(self, database: Path) -> None:
-        Recorder.told = [str(database)]
+    def __init__(self, database: Path, uri: str | None) -> None:
+        Recorder.told = [str(database), *([uri] if uri else [])]
 
     def __call__(self, job: Job) -> None:
         self.told.append(job.title)
+
+
+def test_a_server_is_logged_to_when_it_is_named(tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "Tracker", Recorder)
+    faked()
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--tracking-uri", "http://x:5000"]
+    assert main([*places, "--sets", DEMO, "--networks", CNN, "--only", "demo/2/*"]) == 0
+    assert Recorder.told[1] == "http://x:5000"
+    assert "http://x" not in (tmp_path / "docs" / "results.md").read_text()
 
 
 def test_main_runs_the_chosen_jobs_and_tracks_them(
@@ -365,7 +374,7 @@ def test_what_is_missing_is_named_before_anything_starts(
     assert main([*words, "--sets", DEMO, "mri_cheng430"]) == 1
     assert "point --shared at the folder that holds data/mri_cheng430." in capsys.readouterr().err
 
-    def refuse(database: Path) -> Any:
+    def refuse(database: Path, uri: str | None) -> Any:
         raise ValueError("MLflow is not installed: pass --no-tracking.")
 
     monkeypatch.setattr(reproduce, "Tracker", refuse)

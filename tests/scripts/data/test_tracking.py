@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigWorkflow
 
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, OTHER_EPOCHS, Cell, Job, Source
 from fesf.scripts.data.studies import PaperLoss, SweepPoint
 from fesf.scripts.data.tracking import EXPERIMENT, KEY, PARENT, Tracker
+from fesf.scripts.engines.training_record import COMMIT_TAG, CONFIG, PICTURE, STORE_TAG
 
 from ..conftest import leave
 
@@ -105,6 +110,66 @@ def test_no_param_or_tag_is_a_path(tracker: Tracker, root: Path) -> None:
             assert str(root) not in value, name
             assert str(Path.home()) not in value, name
             assert "file:" not in value, name
+
+
+@pytest.fixture(scope="module")
+def surrogates(
+    tracker: Tracker,
+    tmp_path_factory: pytest.TempPathFactory,
+    store: Path,
+    cohort: tuple[Path, Path],
+    trained: tuple[Path, ConfigWorkflow],
+) -> dict[str, Any]:
+    """Runs of two cells whose store and model are there, by arm."""
+    source = Source(DEMO, 7, "", str(tmp_path_factory.mktemp("whole")))
+    leave(source)
+    found = {}
+    for arm in ("plaintext", "full"):
+        cell = Cell(source, CNN, arm)
+        leave(cell)
+        shutil.copytree(trained[0], cell.folder / "models")
+        found[arm] = cell
+    shutil.copytree(store, source.store("full"))
+    shutil.copytree(cohort[0].parent, source.cohort.parent)
+    for cell in found.values():
+        tracker(cell)
+    runs = {run.data.tags[KEY]: run for run in runs_of(tracker)}
+    return {arm: runs[cell.key] for arm, cell in found.items()}
+
+
+def artifacts(tracker: Tracker, run: Any) -> set[str]:
+    client, run_id = tracker.client, run.info.run_id
+    return {item.path for folder in ("config", "pictures", "model") for item in client.list_artifacts(run_id, folder)}
+
+
+def test_a_cell_on_surrogates_leaves_config_store_commit_picture_and_model(
+    tracker: Tracker, surrogates: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    run = surrogates["full"]
+    assert {CONFIG, PICTURE, "model/MLmodel"} <= artifacts(tracker, run)
+    assert run.data.tags[STORE_TAG] == hashlib.sha256((store / "manifest.json").read_bytes()).hexdigest()
+    assert run.data.tags[COMMIT_TAG]
+    wanted = {"set": "demo", "run": "7", "arm": "full", "network": "ResNet", "seed": "7", "num_classes": "2"}
+    assert wanted.items() <= run.data.params.items()
+    assert run.data.metrics["test_auc"] == 0.75
+    config = json.loads(Path(tracker.client.download_artifacts(run.info.run_id, CONFIG, str(tmp_path))).read_text())
+    assert (config["dataset_dir"], config["seed"], config["num_classes"]) == ("store", 7, 2)
+    assert str(store.parent) not in json.dumps(config)
+
+
+def test_a_cell_on_plaintexts_leaves_figures_alone(tracker: Tracker, surrogates: dict[str, Any]) -> None:
+    run = surrogates["plaintext"]
+    assert artifacts(tracker, run) == set()
+    assert run.data.params == {"set": "demo", "run": "7", "network": CNN, "arm": "plaintext"}
+    assert STORE_TAG not in run.data.tags
+
+
+def test_a_server_that_was_named_is_used(tmp_path: Path, root: Path, tracker: Tracker) -> None:
+    """A database of another name stands in for it: check_mlflow speaks to a real one."""
+    uri = f"sqlite:///{root / 'deep' / 'mlruns.db'}"
+    named = Tracker(tmp_path / "own" / "mlruns.db", uri)
+    assert named.experiment == tracker.experiment
+    assert not (tmp_path / "own").exists()
 
 
 def test_without_mlflow_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
