@@ -146,8 +146,10 @@ class LabelCheck(PlatformCheck):
             process.wait(timeout=30)
 
     def scores(self, image: str, keep: bool = False) -> tuple[list[float], str]:
-        answer = self.send("POST", INFER, keep=keep, image=image, output="json").json
-        return [item["score"] for item in answer["prediction"]], answer["decision"]
+        answer = self.send("POST", INFER, keep=keep, image=image, output="json")
+        if answer.status != 200:
+            raise RuntimeError(f"A prediction ended with {answer.status}: {self.send.shown(answer.body.decode())}")
+        return [item["score"] for item in answer.json["prediction"]], answer.json["decision"]
 
     def _compare(self, expected: dict[str, list[float]], name: str) -> float:
         """The largest difference of any probability of any surrogate."""
