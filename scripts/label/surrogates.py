@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ WHOLE = "The store is the data set: copy the store."
 STORE = "store"
 """Tag of the labels that the store itself discloses."""
 TRAINING, VALIDATION, _ = SECTIONS
+
+
+def _reads_dicom() -> bool:
+    """Whether pydicom is here, and of a version that has the decoders of ours."""
+    return find_spec("pydicom") is not None and find_spec("pydicom.pixels") is not None
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Surrogates:
         public_key: PEM file of the hospital's public key; None requires no signature.
 
     Raises:
-        StoreError: when the folder is no store, holds other files than its manifest lists, or is not signed as asked.
+        StoreError: when the folder is no store, holds other files than its manifest lists, is not signed as asked, or
+            is one of DICOM files without pydicom 3.
     """
 
     def __init__(self, store: str | Path, labels: str | Path, public_key: str | Path | None = None) -> None:
@@ -67,6 +74,11 @@ class Surrogates:
         signed_store(self.store, public_key)
         refuse_other_files(self.store)
         manifest, dataset = load_manifest(self.store), load_dataset(self.store)
+        if manifest["encoding"]["type"] == "dicom" and not _reads_dicom():
+            raise StoreError(
+                "A store of DICOM files is read by pydicom 3, and MONAI Label's environment holds pydicom 2: ask the"
+                " hospital for a store of PNG files."
+            )
         self.class_names: list[str] = dataset["class_names"]
         self.suffix = SUFFIXES[manifest["encoding"]["type"]]
         self.digests = {name: entry["sha256"] for name, entry in manifest["files"].items()}

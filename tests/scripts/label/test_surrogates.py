@@ -12,6 +12,7 @@ import pytest
 
 from fesf.scripts.data.store_format import StoreError
 from fesf.scripts.data.verify import verify_store
+from fesf.scripts.label import surrogates as surrogates_module
 from fesf.scripts.label.labels import LabelError
 from fesf.scripts.label.surrogates import REFUSED, Surrogates
 from tests.scripts.data.made_store import even_out, identity, png
@@ -95,6 +96,15 @@ def test_a_signature_can_be_required(store: Path, tmp_path: Path) -> None:
     public = make_keys(tmp_path / "key")
     with pytest.raises(StoreError, match="public_key requires one"):
         Surrogates(store, tmp_path / "labels", public)
+
+
+def test_a_store_of_dicom_files_needs_pydicom_3(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = json.loads((store / "manifest.json").read_text())
+    (store / "manifest.json").write_text(json.dumps(manifest | {"encoding": {"type": "dicom", "bits": 8}}))
+    assert Surrogates(store, tmp_path / "labels").suffix == ".dcm"  # the control: pydicom 3 is here
+    monkeypatch.setattr(surrogates_module, "find_spec", lambda name: None if name == "pydicom.pixels" else object())
+    with pytest.raises(StoreError, match=r"MONAI Label's environment holds pydicom 2: ask the hospital for .* PNG"):
+        Surrogates(store, tmp_path / "labels")
 
 
 def test_labels_of_both_sides(surrogates: Surrogates, store: Path) -> None:
