@@ -6,9 +6,11 @@ import io
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from fesf.scripts.data.prediction_object import (
     read_prediction,
     write_prediction,
 )
+from fesf.scripts.soak.mutation import apply, draw
 from tests.scripts.data.validator import dciodvfy, errors
 
 IDENTITY = "0123456789abcdef0123456789abcdef"
@@ -190,6 +193,24 @@ def test_sequences_without_end_are_refused() -> None:
     content = encode_prediction(GOOD)
     with pytest.raises(PredictionError):
         decode_prediction(content + deep * 5000)
+
+
+OTHER = Prediction("f" * 32, ("x", "y"), (0.5, 0.5), "cd" * 32, "2")
+
+
+def test_mutated_objects_are_refused_or_what_they_were() -> None:
+    """Its UID is a digest of the content: no mutation makes another prediction."""
+    content, others = encode_prediction(GOOD), {"other": encode_prediction(OTHER)}
+    outcomes = Counter()
+    for seed in range(300):
+        mutated = apply(content, draw(Random(seed), content, False, others), others)
+        try:
+            assert decode_prediction(mutated) in (GOOD, OTHER)
+            outcomes["taken"] += 1
+        except PredictionError as error:
+            outcomes[error.reason] += 1
+    assert outcomes["object"] > 100
+    assert outcomes["taken"] > 0  # preamble and meta information are not compared
 
 
 @pytest.mark.parametrize(

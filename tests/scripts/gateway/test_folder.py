@@ -105,6 +105,27 @@ def test_a_file_that_changes_while_it_is_read_waits(watch: FolderWatch, taker: T
     assert watch.look(12.0) == 1
 
 
+def test_a_file_that_grows_between_the_look_and_the_reading_waits(
+    watch: FolderWatch, taker: Taker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in" / "a.dcm"
+    path.write_bytes(b"x")
+    watch.look(0.0)
+    read = watch._read
+
+    def grow(name: str, folder: int, mark: object) -> bytes | None:
+        path.write_bytes(b"more")
+        return read(name, folder, mark)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch, "_read", grow)
+        assert watch.look(10.0) == 0
+    assert taker.got == []
+    assert watch.look(11.0) == 0
+    assert watch.look(13.0) == 1
+    assert taker.got == [b"more"]
+
+
 def test_a_refused_file_stays_and_is_not_tried_again_unless_it_changes(
     watch: FolderWatch, taker: Taker, tmp_path: Path
 ) -> None:
