@@ -22,6 +22,7 @@ from fesf.scripts.check_gateway.verdict import judge_reports, search
 from fesf.scripts.data.files import PRIVATE, to_json, write_atomic
 from fesf.scripts.data.loopback import free_port
 from fesf.scripts.data.platform_check import PlatformCheck
+from fesf.scripts.data.provenance import load_average
 from fesf.scripts.data.run_folder import configs_folder
 
 OURS = "FESFGW"
@@ -49,6 +50,7 @@ class GatewayCheck(PlatformCheck):
 
     def run(self) -> dict[str, Any]:
         """All steps; returns what was sent and what came back."""
+        before = load_average()
         self._timed("release and studies", self._prepare)
         with Orthanc(self.work / "pacs", (OURS, self.port)) as self.pacs:
             self._configure()
@@ -71,6 +73,7 @@ class GatewayCheck(PlatformCheck):
             self.checks |= checks
         checks, found["searched"] = self._timed("searching", lambda: search(self.export, self.studies[0], self.work))
         self.checks |= checks
+        found["load_average"] = {"before": before, "after": load_average()}
         found["gateway_start_seconds"] = {"median": round(statistics.median(self.starts), 1)}
         return found
 

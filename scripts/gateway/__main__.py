@@ -56,12 +56,21 @@ def _run(settings: Any, stop: threading.Event) -> int:
     threading.excepthook = lambda failed: logging.getLogger("fesf.gateway").warning(
         "thread ended: %s", getattr(failed.exc_type, "__name__", "?")
     )
+    _preload_readers()
     from fesf.scripts.data.files import make_private_folder
     from fesf.scripts.gateway.run import Gateway
 
     with locked(make_private_folder(settings.spool_dir), BUSY), Gateway(settings):
         stop.wait()
     return 0
+
+
+def _preload_readers() -> None:
+    """Begin to start the processes that read images, which import as much as this one does, beside it."""
+    from multiprocessing import forkserver, get_context
+
+    get_context("forkserver").set_forkserver_preload(["fesf.scripts.gateway.reading"])
+    forkserver.ensure_running()
 
 
 def _signalled() -> threading.Event:

@@ -18,10 +18,11 @@ from fesf.scripts.check_gateway.analyst import Analyst
 from fesf.scripts.data.loopback import free_port
 from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, Prediction, write_prediction
 from fesf.scripts.gateway.__main__ import main
-from fesf.scripts.gateway.calling import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, call
+from fesf.scripts.gateway.calling import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, NodeError, call
 from fesf.scripts.gateway.run import Gateway
 from fesf.scripts.gateway.settings import Limits, Node, load_settings
 from fesf.scripts.gateway.state import read_report
+from tests.scripts.gateway.certificates import Authority
 from tests.scripts.gateway.made import CLASSES, MODEL, ROOT, SECONDARY_CAPTURE, make_hospital, original
 
 LIMITS = Limits()
@@ -166,6 +167,29 @@ def test_only_predictions_for_what_is_out_come_in(hospital: Hospital, pacs: Pacs
         "returned: unknown": 1, "returned: object": 1, "returned: size": 1,
     }  # fmt: skip
     assert pacs.reports == []
+
+
+def test_off_the_loopback_only_who_has_a_certificate_comes_in(tmp_path: Path) -> None:
+    """Both listeners on all addresses: in the clear and with a stranger's certificate nobody gets an association."""
+    hospital, authority = Hospital(tmp_path), Authority(tmp_path / "tls", "hospital")
+    stranger = Authority(tmp_path / "other", "stranger").issue("intruder", trusting=authority)
+    given = json.loads(hospital.config.read_text())
+    for name in ("listen", "returns"):
+        files = authority.issue(name)
+        tls = {"certificate": str(files.certificate), "key": str(files.key), "ca": str(files.ca)}
+        given[name] |= {"address": "0.0.0.0", "tls": tls}
+    hospital.config.write_text(json.dumps(given))
+    ours = authority.issue("pacs")
+    places = (("GW", hospital.listen, SECONDARY_CAPTURE), ("BACK", hospital.returns, COMPREHENSIVE_SR))
+    with Gateway(load_settings(hospital.config)):
+        for title, port, offered in places:
+            with call(Node(title, port, tls=ours), "PACS", [offered], LIMITS) as association:
+                if title == "GW":
+                    assert association.store(original(1)) == 0
+            for tls in (None, stranger):
+                with pytest.raises(NodeError), call(Node(title, port, tls=tls), "PACS", [offered], LIMITS):
+                    pass
+    assert sum(hospital.report()["states"].values()) == 1
 
 
 def test_predictions_have_a_rate(tmp_path: Path) -> None:

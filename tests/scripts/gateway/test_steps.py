@@ -214,6 +214,22 @@ def test_a_correction_while_the_old_one_is_hidden(parts: Parts, monkeypatch: pyt
     assert list(parts.outbox.folder.iterdir()) == []
 
 
+def test_an_image_that_is_superseded_while_others_are_sent_is_not_sent(parts: Parts) -> None:
+    class Correcting(FakeNode):
+        def store(self, content: bytes) -> int:
+            if not self.got:
+                parts.intake.take(original(2, seed=9), "peer")
+            return super().store(content)
+
+    for number in (1, 2):
+        parts.intake.take(original(number), "peer")
+    parts.hide_all()
+    node = Correcting()
+    assert parts.steps.send(node.call)
+    assert len(node.got) == 1
+    assert states(parts) == {"sent": 1, "superseded": 1, "received": 1}
+
+
 def test_a_node_that_is_down_is_called_less_and_less(parts: Parts, clock: Clock) -> None:
     analyst = FakeNode(down=True)
     parts.intake.take(original(1), "peer")
