@@ -1,4 +1,4 @@
-# make help lists the targets. Variables: PYTHON VENV FEDERATED_VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS N ARGS.
+# make help lists the targets. Variables: PYTHON VENV DEPLOY_VENV LABEL_VENV FEDERATED_VENV OUT DATA HOSTS SECRET SIZE EPOCHS PATIENTS N ARGS.
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= run
@@ -12,6 +12,7 @@ N        ?= 20
 ARGS     ?=
 LABEL_VENV ?= .venv-label
 FEDERATED_VENV ?= .venv-federated
+DEPLOY_VENV ?= .venv-deploy
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -120,6 +121,21 @@ $(FEDERATED_VENV)/.federated-$(STAMP): $(SETUP)
 federated: $(FEDERATED_VENV)/.federated-$(STAMP)  ## two hospitals, FedAvg in one process and by NVFLARE's simulator: docs/federated.json
 	OMP_NUM_THREADS=1 $(FEDERATED_VENV)/bin/python -m fesf.scripts.check_federated --out docs $(ARGS)
 
+# An environment of its own. The SDK's Triton client wants older grpcio and protobuf; where the SDK is, importing MONAI
+# loads Holoscan, which needs CUDA's runtime library: its wheel has it, runtime.py says where.
+$(DEPLOY_VENV)/.deploy-$(STAMP): $(SETUP)
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	@echo 'Installing fesf and the MONAI Deploy App SDK into $(DEPLOY_VENV) (some five minutes, 3 GB) ...'
+	@grep -vE '^(grpcio|protobuf)==' constraints.txt > $(DEPLOY_VENV)/constraints.txt
+	@$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(DEPLOY_VENV)/constraints.txt \
+	  -e '.[hospital,dicom,report]' monai-deploy-app-sdk==4.0.0 torch==2.13.0
+	@$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-cuda-runtime==13.0.96
+	@touch $@
+
+deploy: $(DEPLOY_VENV)/.deploy-$(STAMP)  ## the MONAI Deploy app on DICOM surrogates, beside the SDK's own operators: docs/deploy.json
+	LD_LIBRARY_PATH="$$($(DEPLOY_VENV)/bin/python -m fesf.scripts.deploy.runtime)" OMP_NUM_THREADS=1 \
+	  $(DEPLOY_VENV)/bin/python -m fesf.scripts.check_deploy --out docs $(ARGS)
+
 gateway: $(VENV)/.user-$(STAMP)  ## Orthanc, gateway and a stand-in analyst: reports, kills, an outage, and no leak: docs/gateway.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m fesf.scripts.check_gateway --out docs $(ARGS)
 
@@ -127,5 +143,5 @@ integration: $(VENV)/.user-$(STAMP)  ## every integration in turn, each in its o
 	$(BIN)/python -m fesf.scripts.integration $(ARGS)
 
 clean:  ## remove what make made, except the run folders
-	rm -rf $(VENV) $(LABEL_VENV) $(FEDERATED_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(DEPLOY_VENV) $(LABEL_VENV) $(FEDERATED_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

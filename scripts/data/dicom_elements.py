@@ -106,6 +106,24 @@ def expected_elements(
     }
 
 
+def meta_information(identity: str) -> bytes:
+    """Preamble and meta information of a surrogate's file; its data set follows, and is all that DICOM sends."""
+    known = expected_elements(identity, (1, 1), 8, DECISIONS[0]).items()
+    body = b"".join(
+        _element(name, kind, _encoded(kind, value))
+        for name, (kind, value) in known
+        if name.startswith("0002") and value is not None
+    )
+    return PREAMBLE + _element("00020000", "UL", struct.pack("<I", len(body))) + body
+
+
+def _element(name: str, kind: str, content: bytes) -> bytes:
+    """An element in explicit VR, little endian."""
+    start = struct.pack("<HH2s", int(name[:4], 16), int(name[4:], 16), kind.encode())
+    long = kind.encode() in _LONG
+    return start + struct.pack("<HI" if long else "<H", *([0] if long else []), len(content)) + content
+
+
 def walk(content: bytes, start: int = len(PREAMBLE), end: int | None = None, within: str = "") -> Iterator[tuple]:
     """Elements of a file in explicit VR, little endian, with defined lengths: what surrogates are written in.
 
