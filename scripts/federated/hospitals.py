@@ -75,8 +75,8 @@ class Hospital:
         """
         secret = self.folder / "secret"
         # The sets are public and the stores go nowhere: a secret that follows from the name gives the same ids again.
-        text = hashlib.sha256(f"fesf federation {self.name} {self.folder.parent.name} {seed}".encode()).hexdigest()
-        write_atomic(secret, text.encode(), PRIVATE)
+        words = f"fesf federation {'/'.join(self.folder.parts[-3:])} {seed}"  # set, run, site
+        write_atomic(secret, hashlib.sha256(words.encode()).hexdigest().encode(), PRIVATE)
         run_bundle(
             ["hide"],
             "hiding",
@@ -106,6 +106,8 @@ def make_hospitals(
 ) -> list[Hospital]:
     """Divide a cohort by patients, and a host pool by files, between two hospitals.
 
+    Ids, and so the order of training, follow from what a cohort calls its images: here their number, wherever they lie.
+
     Args:
         cohort: ``cohort.csv`` of the whole set.
         hosts: its host pool, at least two images; each hospital gets one half.
@@ -131,8 +133,14 @@ def make_hospitals(
         half = len(files) // 2
         for path in files[:half] if number == 0 else files[half:]:
             (hospital.hosts / path.name).symlink_to(os.path.realpath(path))
-        mine = [line for line in lines if side[line["patient"]] == number]
-        rows = [line | {"image": os.path.abspath(cohort.parent / line["image"])} for line in mine]
+        (hospital.folder / "images").mkdir()
+        rows = []
+        for position, line in enumerate(lines):
+            if side[line["patient"]] == number:
+                source = cohort.parent / line["image"]
+                name = f"images/{position:06d}{source.suffix}"
+                (hospital.folder / name).symlink_to(os.path.realpath(source))
+                rows.append(line | {"image": name})
         write_atomic(hospital.cohort, to_csv(columns, rows))
         found.append(hospital)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from fesf.scripts.federated.summary import LEAST_DEFINED, SHOWN, Figure
 
+REFERENCE = "federated"
 TITLES = {"auc": "AUC", "accuracy": "accuracy"}
 
 
@@ -37,12 +38,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def verdict(tested: str, differences: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+def verdict(
+    tested: str, differences: Mapping[str, Mapping[str, Figure]], above: Mapping[str, tuple[int, int]]
+) -> list[str]:
     """What came out, in one sentence for each comparison, from the interval of the difference of AUC.
 
     Args:
         tested: on which images.
         differences: by other arm and metric, the federated network's figure less the other's.
+        above: by other arm, in how many runs the federated network's AUC is the higher one, and of how many.
     """
     lines = []
     for arm, metrics in differences.items():
@@ -55,7 +59,10 @@ def verdict(tested: str, differences: Mapping[str, Mapping[str, Figure]]) -> lis
             said = "worse than"
         else:
             said = "not told apart from"
-        lines.append(f"- {tested}: federated is {said} {arm} (AUC {cell(figure, signed=True)}).")
+        lines.append(
+            f"- {tested}: federated is {said} {arm} (AUC {cell(figure, signed=True)}"
+            f"; above it in {above[arm][0]} of {above[arm][1]} runs)."
+        )
     return lines
 
 
@@ -79,7 +86,7 @@ def write_page(document: Mapping[str, Any]) -> bytes:
         line
         for name, one in sets.items()
         for part, found in one["parts"].items()
-        for line in verdict(f"`{name}`, {where(part)}", found["differences"])
+        for line in verdict(f"`{name}`, {where(part)}", found["differences"], _above(one["runs"], part))
     ]
     lines = [
         "# Two hospitals, one network",
@@ -113,6 +120,16 @@ def write_page(document: Mapping[str, Any]) -> bytes:
             lines += [*table(["difference", *(TITLES[metric] for metric in SHOWN)], rows), ""]
         lines.pop()
     return "\n".join([*lines, ""]).encode()
+
+
+def _above(runs: Sequence[Mapping[str, Any]], part: str) -> dict[str, tuple[int, int]]:
+    """By arm, in how many runs the first arm's AUC is above its own, and in how many both are defined."""
+    found = {}
+    for arm in runs[0]["arms"]:
+        pairs = [(run["arms"][REFERENCE][part]["auc"], run["arms"][arm][part]["auc"]) for run in runs]
+        known = [(own, other) for own, other in pairs if own is not None and other is not None]
+        found[arm] = sum(own > other for own, other in known), len(known)
+    return found
 
 
 def _tested(one: Mapping[str, Any]) -> str:

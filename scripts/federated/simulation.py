@@ -21,11 +21,12 @@ from fesf.scripts.engines.best import MODEL
 from fesf.scripts.engines.operating_point import ARGMAX, FILE, OperatingPoint
 from fesf.scripts.engines.output import save_state
 from fesf.scripts.federated.hospitals import SITES, Choice, Hospital, make_hospitals
+from fesf.scripts.federated.page import REFERENCE
 from fesf.scripts.federated.rounds import CONFIGS, Client, Federated, State, federate, initial_weights
 from fesf.scripts.federated.stores import common_classes
 from fesf.scripts.make_demo import make_demo
 
-FEDERATED, POOLED = "federated", "pooled"
+FEDERATED, POOLED = REFERENCE, "pooled"
 ALONE = tuple(f"{site} alone" for site in SITES)
 ARMS = (FEDERATED, POOLED, *ALONE)
 WHOLE = "whole"

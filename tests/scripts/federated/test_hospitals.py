@@ -36,8 +36,8 @@ def test_patients_and_hosts_are_divided(make_cohort: Callable[..., Path], tmp_pa
     assert not patients[0] & patients[1]
     assert [len(mine) for mine in patients] == [6, 6]
     original = {row["image"]: row for row in table(folder / "cohort.csv")}
-    for row in (row for mine in rows for row in mine):
-        kept = original.pop(str(Path(row["image"]).relative_to(folder)))
+    for own, row in ((own, row) for own, mine in zip((first, second), rows, strict=True) for row in mine):
+        kept = original.pop(str((own.folder / row["image"]).resolve().relative_to(folder)))
         assert kept | {"image": ""} == row | {"image": ""}  # split and attributes, too
     assert not original
     hosts = [{path.resolve().name for path in hospital.hosts.iterdir()} for hospital in (first, second)]
@@ -46,6 +46,17 @@ def test_patients_and_hosts_are_divided(make_cohort: Callable[..., Path], tmp_pa
     (folder / "hosts" / "2.png").unlink()
     with pytest.raises(ValueError, match="each hospital needs a host of its own"):
         make_hospitals(folder / "cohort.csv", folder / "hosts", tmp_path / "again", CHOICES, 0.5, 0)
+
+
+def test_ids_and_order_are_the_same_wherever_the_images_lie(make_cohort: Callable[..., Path], tmp_path: Path) -> None:
+    datasets = []
+    for place in ("here", "elsewhere"):
+        folder = make_cohort(name=place)
+        root = tmp_path / f"work {place}" / "set" / "0"
+        own, _ = make_hospitals(folder / "cohort.csv", folder / "hosts", root, CHOICES, 0.5, 0)
+        own.hide((24, 24), 0)
+        datasets.append((own.store / "dataset.json").read_bytes())
+    assert datasets[0] == datasets[1]
 
 
 def test_strata_are_splits_and_labels(make_cohort: Callable[..., Path]) -> None:

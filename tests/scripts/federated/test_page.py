@@ -24,10 +24,11 @@ def test_examples() -> None:
     [(0.01, 0.3, "better than"), (-0.3, -0.01, "worse than"), (-0.1, 0.2, "not told apart from")],
 )
 def test_the_sentence_follows_the_interval(low: float, high: float, words: str) -> None:
-    (line,) = verdict("demo", {"pooled": {"auc": figure((low + high) / 2, low, high)}})
+    (line,) = verdict("demo", {"pooled": {"auc": figure((low + high) / 2, low, high)}}, {"pooled": (2, 3)})
     assert line.startswith(f"- demo: federated is {words} pooled (AUC ")
+    assert line.endswith("; above it in 2 of 3 runs).")
 
 
 def test_without_an_interval_nothing_is_said() -> None:
-    assert verdict("demo", {"pooled": {"auc": figure(None, None, None)}}) == []
+    assert verdict("demo", {"pooled": {"auc": figure(None, None, None)}}, {}) == []
     assert cell(figure(0.5, None, None)) == "0.500"
