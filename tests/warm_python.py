@@ -36,13 +36,16 @@ SLOW = (
     *("sklearn.metrics", "sklearn.linear_model", "scipy.ndimage", "scipy.stats"),
 )
 CLIENT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 link = socket.socket(socket.AF_UNIX)
 link.connect({address!r})
 socket.send_fds(link, [b"."], [0, 1, 2])
 link.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode())
 link.shutdown(socket.SHUT_WR)
-sys.exit(int(link.recv(8) or b"99"))
+answers = link.makefile()
+child = int(answers.readline() or 0)  # who waits for this process may end the command by it
+signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+sys.exit(int(answers.readline() or 99))
 """
 
 
@@ -102,8 +105,9 @@ def _supervise(link: socket.socket) -> None:
         request += part
     child = os.fork()
     if child:
+        link.sendall(f"{child}\n".encode())
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        link.sendall(str(status if status >= 0 else 128 - status).encode())
+        link.sendall(f"{status if status >= 0 else 128 - status}\n".encode())
         os._exit(0)
     link.close()
     for number, stream in enumerate(streams):

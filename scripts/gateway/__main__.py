@@ -60,8 +60,12 @@ def _run(settings: Any, stop: threading.Event) -> int:
     from fesf.scripts.data.files import make_private_folder
     from fesf.scripts.gateway.run import Gateway
 
-    with locked(make_private_folder(settings.spool_dir), BUSY), Gateway(settings):
-        stop.wait()
+    try:
+        with locked(make_private_folder(settings.spool_dir), BUSY), Gateway(settings):
+            stop.wait()
+    except (EOFError, OSError):
+        if not stop.is_set():  # a signal to the whole group has ended the readers, too
+            raise
     return 0
 
 

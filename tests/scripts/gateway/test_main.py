@@ -70,3 +70,25 @@ def test_no_secret_is_an_error_before_anything_listens(config: Path, capsys: pyt
     (config.parent / "secret").chmod(0o644)
     assert main(["--config", str(config)], threading.Event()) == 2
     assert "can be read by other users" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_readers_that_end_by_the_same_signal_are_no_error(
+    config: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """A terminal's Ctrl-C goes to the whole group: the processes that read end before the gateway does."""
+    from fesf.scripts.gateway import run
+
+    stop = threading.Event()
+
+    def start(self: object) -> None:
+        if told:
+            stop.set()
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr(run.Gateway, "start", start)
+    if told:
+        assert main(["--config", str(config)], stop) == 0
+    else:
+        with pytest.raises(EOFError):
+            main(["--config", str(config)], stop)
