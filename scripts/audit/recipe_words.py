@@ -58,12 +58,17 @@ def _asked(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     lines = {}
     for result in results.values():
         found = result.get("conditions", {}).get("store", {}).get("details", {})
-        if "queries" not in result or "host_relative_error" not in found:
+        if "queries" not in result or "alpha_bins_off" not in found:
             continue
         count = "the whole public pool" if result["queries"] is None else f"{result['queries']} images"
         off = int(found["alpha_bins_off"])
+        error = found.get("host_relative_error")
+        host = (
+            "misread, it leaves nothing for what hides"
+            if error is None
+            else f"the amplitude of what hides, {100 * error:.1f} % off the public host's"
+        )
         lines[f"By sending {count} to the gateway"] = (
-            f"Alpha {off or 'no'} frequencies off; the plaintext's share {number(found['beta'])}; the amplitude of what"
-            f" hides, {100 * found['host_relative_error']:.1f} % off the public host's."
+            f"Alpha {off or 'no'} frequencies off; the plaintext's share {number(found['beta'])}; {host}."
         )
     return lines

@@ -55,6 +55,11 @@ def test_what_the_gateway_gives_away(queries, words):
         "Alpha no frequencies off; the plaintext's share 0.50;"
         " the amplitude of what hides, 1.2 % off the public host's."
     )
+    del answers["host_relative_error"]
+    misread = said(gateway={"queries": queries, "conditions": {"store": {"details": answers | {"beta": 1.25}}}})
+    assert misread[f"By sending {words} to the gateway"] == (
+        "Alpha no frequencies off; the plaintext's share 1.25; misread, it leaves nothing for what hides."
+    )
     once = {"queries": 1, "conditions": {"store": {"details": {}}}}
     assert len(said(gateway=once)) == 7
 
