@@ -10,13 +10,16 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE, build_context, build_role
+from pynetdicom import AE, build_context, build_role, evt
 
+from fesf.scripts.gateway.meter import Meter, MeteredSocket, MeteredTlsSocket
 from fesf.scripts.gateway.settings import Limits, Node
 from fesf.scripts.gateway.tls import client_context
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+ANSWER = 2**18
+"""Most bytes of a node's answer: the analyst's node is not trusted."""
 
 
 class NodeError(Exception):
@@ -80,13 +83,18 @@ def call(node: Node, ours: str, sop_classes: list[str], limits: Limits, as_scp: 
     entity.dimse_timeout = limits.object_seconds
     contexts = [build_context(name, ExplicitVRLittleEndian) for name in sop_classes]
     roles: list[Any] = [build_role(name, scp_role=True) for name in sop_classes] if as_scp else []
-    tls = {} if node.tls is None else {"tls_args": (client_context(node.tls), node.address)}
+    tls = {}
+    if node.tls is not None:
+        context = client_context(node.tls)
+        context.sslsocket_class = MeteredTlsSocket
+        tls = {"tls_args": (context, node.address)}
     opened = entity.associate(
         node.address,
         node.port,
         contexts,
         ae_title=node.ae_title,
         ext_neg=roles,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _meter, [limits])],
         **tls,  # type: ignore[arg-type]
     )
     if not opened.is_established or len(opened.accepted_contexts) < len(sop_classes):
@@ -98,3 +106,13 @@ def call(node: Node, ours: str, sop_classes: list[str], limits: Limits, as_scp: 
     finally:
         if opened.is_established:
             opened.release()
+
+
+def _meter(event: Any, limits: Limits) -> None:
+    """A connection that is open: pynetdicom takes its time limit away, and has none on what is answered."""
+    holder = event.assoc.dul.socket
+    if not isinstance(holder.socket, MeteredTlsSocket):
+        plain = holder.socket
+        holder.socket = MeteredSocket(plain.family, plain.type, plain.proto, plain.detach())
+    holder.socket.settimeout(limits.idle_seconds)
+    holder.socket.meter = Meter(ANSWER, limits.object_seconds)

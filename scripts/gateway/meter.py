@@ -20,10 +20,20 @@ class Meter:
         size: most bytes.
         seconds: most seconds from the first byte.
         clock: gives the time in seconds.
+        first: most bytes before our first answer; None for ``size``.
+
+    Attributes:
+        waits: whether more has come than was answered: then an answer frees nothing, since a peer that sends on
+            without waiting would fill the memory.
     """
 
-    def __init__(self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    waits: Callable[[], bool] = staticmethod(lambda: False)
+
+    def __init__(
+        self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic, first: int | None = None
+    ) -> None:
         self.size, self.seconds, self._clock = size, seconds, clock
+        self._most = size if first is None else first
         self._count, self._first = 0, 0.0
 
     def received(self, count: int) -> None:
@@ -36,12 +46,14 @@ class Meter:
         if self._count == 0:
             self._first = now
         self._count += count
-        if self._count > self.size or now - self._first > self.seconds:
+        if self._count > self._most or now - self._first > self.seconds:
             raise LimitError("A limit on what one peer sends.")
 
     def sent(self) -> None:
-        """We answered: what comes now is counted anew."""
-        self._count = 0
+        """We answered: what comes now is counted anew, unless something still waits."""
+        self._most = self.size
+        if not self.waits():
+            self._count = 0
 
 
 class _Metered:

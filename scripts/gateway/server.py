@@ -14,12 +14,14 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
-from fesf.scripts.gateway.meter import Meter, MeteredSocket, MeteredTlsSocket
+from fesf.scripts.gateway.meter import LimitError, Meter, MeteredSocket, MeteredTlsSocket
 from fesf.scripts.gateway.settings import Limits, Listener
 from fesf.scripts.gateway.tls import server_context
 
 SLACK = 2**20
 """Bytes of commands and headers beside an object's own."""
+REQUEST, COMMAND = 2**18, 2**14
+"""Most bytes of an association's request, and of one command: pynetdicom parses both whatever their size."""
 VERIFICATION = "1.2.840.10008.1.1"
 
 Handlers = Sequence[tuple[Any, Callable[..., Any]]]
@@ -95,12 +97,31 @@ class BoundedServer(ThreadedAssociationServer):
                 request.close()
                 return
             request.on_end = ended
-        request.meter = Meter(self.limits.object_bytes + SLACK, self.limits.object_seconds)
+        request.meter = Meter(self.limits.object_bytes + SLACK, self.limits.object_seconds, first=REQUEST)
         super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Count; socketserver would print the peer's address."""
         self.refused("connection-error")
+
+
+def _bound(event: Any) -> None:
+    """A new connection: what it sends without waiting counts together, and a long or malformed command ends it."""
+    dimse, dul = event.assoc.dimse, event.assoc.dul
+    dul.socket.socket.meter.waits = lambda: dimse.message is not None or not dimse.msg_queue.empty()
+    receive = dimse.receive_primitive
+
+    def bounded(primitive: Any) -> None:
+        held = 0 if dimse.message is None else dimse.message.encoded_command_set.tell()
+        parts = [data for _, data in primitive.presentation_data_value_list]
+        try:
+            if held + sum(len(data) for data in parts if data[0] & 1) > COMMAND:
+                raise LimitError("A limit on commands.")
+            receive(primitive)
+        except Exception:  # of a command that is none; without an answer the thread would end
+            dul.event_queue.put("Evt19")  # "invalid PDU": the association is aborted
+
+    dimse.receive_primitive = bounded
 
 
 def listen(
@@ -138,6 +159,7 @@ def listen(
     supported: list[PresentationContext] = [build_context(VERIFICATION)]
     supported += [build_context(name, list(syntaxes)) for name, syntaxes in contexts]
     all_handlers: list[Any] = [*handlers, (evt.EVT_REJECTED, lambda event: refused("association"))]
+    all_handlers.append((evt.EVT_CONN_OPEN, _bound))
     try:
         server: Any = entity.make_server(
             (place.address, place.port),

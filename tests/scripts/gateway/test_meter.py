@@ -53,3 +53,18 @@ def test_a_socket_without_a_meter_is_a_socket() -> None:
     plain.send(b"x")
     plain.close()
     theirs.close()
+
+
+def test_what_waits_is_counted_on_and_the_first_message_has_a_size_of_its_own() -> None:
+    meter, waits = Meter(10, 5.0, Clock(), first=3), [True]
+    meter.waits = lambda: waits[0]
+    with pytest.raises(LimitError):
+        meter.received(4)
+    meter.sent()
+    meter.received(6)
+    meter.sent()  # one of two objects is answered
+    with pytest.raises(LimitError):
+        meter.received(1)
+    waits[0] = False
+    meter.sent()
+    meter.received(10)
