@@ -20,7 +20,7 @@ from fesf.scripts.data.jobs import run_jobs
 from fesf.scripts.data.provenance import provenance
 from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.federated.hospitals import Choice
-from fesf.scripts.federated.job import classes, write_job
+from fesf.scripts.federated.job import allow, classes, write_job
 from fesf.scripts.federated.page import write_page
 from fesf.scripts.federated.rounds import initial_weights
 from fesf.scripts.federated.simulation import ARMS, FEDERATED, Federation, federations
@@ -77,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--export-job", metavar="DIR", help="write a job for NVFLARE there, and do nothing else")
     made.add_argument("--store", action="append", type=pair, default=[], metavar="SITE=DIR",
                       help="for --export-job: a site and the store that its machine reads; once a site")  # fmt: skip
+    made.add_argument(
+        "--workspace", metavar="DIR", help="for --export-job: let the simulator that works there build it"
+    )
     made.add_argument("--seed", type=int, default=0, help="for --export-job: of the first weights (default: 0)")
     return made
 
@@ -92,6 +95,8 @@ def export(options: argparse.Namespace) -> str:
     places = {site: store.resolve() for site, store in stores.items()}
     initial = initial_weights(options.seed, num_classes=len(names))
     write_job(job, places, options.rounds, options.local_epochs, initial, ids)
+    if options.workspace:
+        allow(job, Path(options.workspace))
     allowed = "\n".join(f"  {name}" for name in classes(job))
     return (
         f"Wrote {job}: {len(stores)} sites, {options.rounds} rounds of {options.local_epochs} epochs.\n"

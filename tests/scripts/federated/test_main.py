@@ -61,10 +61,12 @@ def test_a_run_that_fails_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_job_is_exported_for_stores_that_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stores = [write_store(tmp_path / name, ("a", "b", "c"), number=number) for number, name in enumerate("xy")]
     words = ["--export-job", str(tmp_path / "job"), "--store", f"clinic={stores[0]}", "--store", f"other={stores[1]}"]
-    assert main([*words, "--rounds", "4"]) == 0
+    assert main([*words, "--rounds", "4", "--workspace", str(tmp_path / "ws")]) == 0
+    allowed = json.loads((tmp_path / "ws" / "local" / "resources.json").read_text())["class_allow_list"]
     said = capsys.readouterr().out
     assert "2 sites, 4 rounds of 2 epochs" in said
     assert "  monai.fl.client.MonaiAlgo\n" in said
+    assert [line.strip() for line in said.splitlines()[2:]] == allowed
     network = json.loads((tmp_path / "job" / "app_server" / "bundle" / "configs" / "network.json").read_text())
     assert network["num_classes"] == 3
     config = json.loads((tmp_path / "job" / "app_other" / "config" / "config_fed_client.json").read_text())
