@@ -11,6 +11,10 @@ ALL_HELD, SOME_MISSING = 1, 2
 NO_SUCH_OBJECT = 0x0112
 MOST = 10_000
 """Most objects in one request."""
+LARGEST = 2**21
+"""Most bytes of one request, which so many objects do not take."""
+MOST_WAITING = 1000
+"""Most requests that are not answered yet."""
 
 
 def read_request(dataset: Dataset) -> tuple[str, list[tuple[str, str]]] | None:

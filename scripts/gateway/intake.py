@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import threading
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -66,7 +65,7 @@ class Intake:
         self, state: State, spool: Spool, keys: Keys, describe: Describe, limits: Limits, clock: Callable[[], float]
     ) -> None:
         self.state, self.spool, self.keys, self.limits = state, spool, keys, limits
-        self._describe, self._clock, self._lock = describe, clock, threading.Lock()
+        self._describe, self._clock = describe, clock
         self._rates = Rates(limits.objects_a_minute, 60.0)
 
     def take(self, content: bytes, peer: str, sop_class: str | None = None, sop_instance: str | None = None) -> int:
@@ -92,8 +91,9 @@ class Intake:
             return self._refuse("other-uid", NOT_MATCHING)
         key, digest = self.keys.of_uid(found.sop_instance), self.keys.of_bytes(body(content) or b"")
         identity = self.keys.identity(found.sop_instance, digest)
-        with self._lock:
-            if self.state.find(key, digest) is not None:
+        with self.spool.turn:
+            known = self.state.find(key, digest)
+            if known is not None and not self.state.can_be_taken_up(known):
                 self.state.count("taken: again")
                 return TAKEN
             try:
@@ -102,10 +102,19 @@ class Intake:
                 return self._refuse("quota", NO_ROOM)
             except OSError:
                 return self._refuse("disk", NO_ROOM)
-            origin = self.keys.seal.close(found.to_bytes(), f"origin {identity}")
-            revision = self.state.add(identity, key, digest, self.keys.of_uid(found.study), origin, now)
-        if revision > 1:
-            self.state.count("taken: corrected")
+            try:
+                if known is not None:
+                    self.state.take_up(known, now)
+                    how = "after it failed"
+                else:
+                    origin = self.keys.seal.close(found.to_bytes(), f"origin {identity}")
+                    revision = self.state.add(identity, key, digest, self.keys.of_uid(found.study), origin, now)
+                    how = "corrected" if revision > 1 else ""
+            except Exception:  # no row, no file: nobody would delete it
+                self.spool.remove(identity)
+                raise
+        if how:
+            self.state.count(f"taken: {how}")
         return TAKEN
 
     def _refuse(self, reason: str, status: int) -> int:

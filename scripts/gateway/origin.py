@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import MutableSequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 PREAMBLE = 132
@@ -63,7 +65,7 @@ def describe(content: bytes, pixels: int, depth: int) -> Origin | str:
         depth: most sequences within sequences.
 
     Returns:
-        The origin, or "not-dicom", "deflated", "no-image", "no-uid", "too-many-pixels", "too-deep".
+        The origin, or "not-dicom", "deflated", "no-image", "no-uid", "too-many-pixels", "too-deep", "long-text".
     """
     import io
 
@@ -92,18 +94,42 @@ def describe(content: bytes, pixels: int, depth: int) -> Origin | str:
             return "no-uid"
         names = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
                  "AccessionNumber", "ReferringPhysicianName", "IssuerOfPatientID")  # fmt: skip
-        return Origin(*uids, *(_text(header, name) for name in names))
+        texts = [_text(header, name) for name in names]
+        return Origin(*uids, *texts) if max(map(len, texts)) <= LONGEST else "long-text"
 
 
-_FORMS = {"Date": r"\d{8}", "Time": r"\d{2,6}(\.\d{1,6})?"}
+LONGEST = 1024
+"""Most characters of a text; DICOM's own limits are 16 to 200, and files that exceed them are common."""
+_FORMS = {
+    "Date": ("%Y%m%d", r"[0-9]{8}"),
+    "Time": ("%H%M%S", r"[0-9]{2}([0-9]{2}){0,2}|[0-9]{6}\.[0-9]{1,6}"),
+}
+"""How dates and times are written, by the end of an attribute's name."""
 
 
 def _text(header: Any, name: str) -> str:
-    """A value as text; a date or time that is none is left out, as no report could hold it."""
+    """A value as text; what no report could hold is left out.
+
+    Of several values, which none of these may have, there is a backslash between them; of several names the first.
+    """
     value = header.get(name)
+    if isinstance(value, MutableSequence):
+        value = "\\".join(map(str, value[:1] if name.endswith("Name") else value))
     text = "" if value is None else str(value)
     form = next((form for end, form in _FORMS.items() if name.endswith(end)), None)
-    return text if form is None or re.fullmatch(form, text) else ""
+    if form is not None:
+        return text if _is_moment(text, *form) else ""
+    return text if name != "PatientSex" or text in ("M", "F", "O") else ""
+
+
+def _is_moment(text: str, form: str, pattern: str) -> bool:
+    """Whether a text is a date or a time, of which minutes, seconds and their fraction may be missing."""
+    whole = text.partition(".")[0]
+    try:
+        datetime.strptime(whole, form[: len(whole)])
+    except ValueError:
+        return False
+    return re.fullmatch(pattern, text) is not None
 
 
 def _deeper(dataset: Any, depth: int) -> bool:

@@ -18,7 +18,8 @@ from fesf.scripts.data.files import make_private_folder
 from fesf.scripts.data.keys import load_secret
 from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, LARGEST
 from fesf.scripts.gateway.calling import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, NodeError, call
-from fesf.scripts.gateway.commitment import make_report, read_request
+from fesf.scripts.gateway.commitment import LARGEST as LARGEST_REQUEST
+from fesf.scripts.gateway.commitment import MOST_WAITING, make_report, read_request
 from fesf.scripts.gateway.contexts import IMAGES, IMPLICIT_LITTLE_ENDIAN, SYNTAXES
 from fesf.scripts.gateway.folder import FolderWatch
 from fesf.scripts.gateway.hiding import Hider
@@ -42,7 +43,7 @@ PAUSE = 0.05
 TIDY_SECONDS = 30.0
 HEADER_SECONDS = 10.0
 """For reading one header, while others wait."""
-NO_SUCH_ACTION, PROCESSING_FAILURE = 0x0123, 0x0110
+NO_SUCH_ACTION, PROCESSING_FAILURE, NO_RESOURCES = 0x0123, 0x0110, 0x0213
 
 
 class Gateway:
@@ -192,9 +193,11 @@ class Gateway:
                 return NO_SUCH_ACTION, None
             if event.assoc.requestor.ae_title.strip() != self.settings.pacs.ae_title:
                 return PROCESSING_FAILURE, None  # there is nowhere to report to
-            if read_request(event.action_information) is None:
-                return PROCESSING_FAILURE, None
+            if self.state.waiting_commitments() >= MOST_WAITING:
+                return NO_RESOURCES, None
             buffer = event.request.ActionInformation.getvalue()
+            if len(buffer) > LARGEST_REQUEST or read_request(event.action_information) is None:
+                return PROCESSING_FAILURE, None
             implicit = event.context.transfer_syntax == IMPLICIT_LITTLE_ENDIAN
             self.state.add_commitment(self.keys.seal.close(bytes([implicit]) + buffer, "commitment"))
         except Exception as error:
@@ -215,7 +218,7 @@ class Gateway:
             if asked is None:
                 self.state.end_commitment(number)
                 continue
-            report, event_type = make_report(*asked, lambda uid: self.state.is_held(self.keys.of_uid(uid)))
+            report, event_type = make_report(*asked, lambda uid: self.steps.holds(self.keys.of_uid(uid)))
             place = (self.settings.pacs, self.settings.listen.ae_title, [STORAGE_COMMITMENT], self.settings.limits)
             try:
                 with call(*place, as_scp=True) as association:

@@ -180,6 +180,14 @@ def load_settings(path: str | Path) -> Settings:
         raise ValueError("returns: the analyst's listener needs a port of its own, other than listen's.")
     if len(settings.class_names) < 2:
         raise ValueError("class_names: name the two or more classes of the classifier, in its order.")
+    if settings.keep.originals_hours > 24 * settings.keep.ledger_days:
+        raise ValueError("keep.originals_hours: give at most ledger_days; no original outlives its entry.")
+    if settings.folder is not None and not settings.folder.is_dir():
+        raise ValueError(f"folder: there is no folder {str(settings.folder)!r}.")
+    for name in ("limits.idle_seconds", "limits.object_seconds", "egress.first_retry_seconds"):
+        group, entry = name.split(".")
+        if getattr(getattr(settings, group), entry) <= 0:
+            raise ValueError(f"{name}: give a number above 0.")
     if settings.egress.longest_retry_seconds < settings.egress.first_retry_seconds:
         raise ValueError("egress.longest_retry_seconds: give at least first_retry_seconds.")
     return settings

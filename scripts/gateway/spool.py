@@ -22,11 +22,15 @@ class Spool:
         folder: made with mode 0700.
         seal: closes and opens them.
         quota: most bytes in all.
+
+    Attributes:
+        turn: held by who takes an original or deletes old ones, from the look at its row until its file is there or
+            gone.
     """
 
     def __init__(self, folder: Path, seal: Seal, quota: int) -> None:
         self.folder, self.quota = make_private_folder(folder), quota
-        self._seal, self._lock = seal, threading.Lock()
+        self._seal, self._lock, self.turn = seal, threading.Lock(), threading.Lock()
         for left in folder.glob(".*.new"):  # of a process that was killed while it wrote
             left.unlink()
         self._sizes = {path.stem: path.stat().st_size for path in folder.glob(f"*{SUFFIX}")}
@@ -54,7 +58,7 @@ class Spool:
         try:
             write_atomic(self._path(identity), sealed)
         except BaseException:
-            self._sizes.pop(identity, None)
+            self.remove(identity)
             raise
 
     def get(self, identity: str) -> bytes:
@@ -67,8 +71,9 @@ class Spool:
         return self._seal.open(self._path(identity).read_bytes(), f"original {identity}")
 
     def remove(self, identity: str) -> None:
-        """Delete an original; fine when it is gone."""
-        self._path(identity).unlink(missing_ok=True)
+        """Delete an original, also one that was begun; fine when it is gone."""
+        for path in (self._path(identity), self.folder / f".{identity}{SUFFIX}.new"):
+            path.unlink(missing_ok=True)
         self._sizes.pop(identity, None)
 
     def keep_only(self, identities: set[str]) -> int:

@@ -12,65 +12,14 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fesf.scripts.data.files import PRIVATE
+from fesf.scripts.gateway.rows import OPEN, SCHEMA, TIMES, Image
 
-OPEN = ("received", "ready", "hidden", "sending", "sent", "answered")
-"""States in which something is still to come."""
 STATE = "state.sqlite"
 """Its file's name in ``spool_dir``."""
-TIMES = ("received", "hiding", "hidden", "sent", "answered", "stored")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, first REAL NOT NULL, last REAL NOT NULL, open INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS image (
-  number INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, key TEXT NOT NULL, digest TEXT NOT NULL,
-  revision INTEGER NOT NULL, study TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  origin BLOB NOT NULL, prediction BLOB, entry TEXT NOT NULL DEFAULT '',
-  due REAL NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
-  received_at REAL, hiding_at REAL, hidden_at REAL, sent_at REAL, answered_at REAL, stored_at REAL,
-  UNIQUE (key, digest));
-CREATE INDEX IF NOT EXISTS image_state ON image (state, due);
-CREATE TABLE IF NOT EXISTS commitment (number INTEGER PRIMARY KEY, sealed BLOB NOT NULL, due REAL NOT NULL,
-  failures INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS count (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image's row.
-
-    Args:
-        number: of the row.
-        identity: keyed id of its surrogate.
-        key, digest: keyed digests of its SOP instance UID and of its bytes.
-        revision: 1, or more for a corrected image.
-        state: see the module.
-        reason: code of why it failed.
-        origin: sealed :class:`fesf.scripts.gateway.origin.Origin`.
-        prediction: sealed prediction object; None before the answer.
-        entry: its line of the outbox's manifest.
-        failures: attempts that failed in a row.
-        answered_at: when the prediction came, in seconds.
-    """
-
-    number: int
-    identity: str
-    key: str
-    digest: str
-    revision: int
-    state: str
-    reason: str
-    origin: bytes
-    prediction: bytes | None
-    entry: str
-    failures: int
-    answered_at: float | None
-
 
 _COLUMNS = ", ".join(Image.__slots__)
 
@@ -88,7 +37,7 @@ class State:
         self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "busy_timeout=10000"):
             self._base.execute(f"PRAGMA {pragma}")
-        self._base.executescript(_SCHEMA)
+        self._base.executescript(SCHEMA)
 
     def close(self) -> None:
         """Close the file."""
@@ -102,10 +51,11 @@ class State:
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield self._base
+                self._base.execute("COMMIT")  # the disk may be full here, too
             except BaseException:
-                self._base.execute("ROLLBACK")
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
                 raise
-            self._base.execute("COMMIT")
 
     def _images(self, where: str, *values: Any) -> list[Image]:
         with self._lock:
@@ -120,9 +70,14 @@ class State:
         """The image of a surrogate, or None."""
         return next(iter(self._images("identity = ?", identity)), None)
 
-    def is_held(self, key: str) -> bool:
-        """Whether an image with this key waits in the spool."""
-        return bool(self._images(f"key = ? AND state IN {OPEN}", key))
+    def open_identities(self, key: str) -> list[str]:
+        """Keyed ids of an image's revisions to which something is still to come."""
+        return [image.identity for image in self._images(f"key = ? AND state IN {OPEN}", key)]
+
+    def can_be_taken_up(self, image: Image) -> bool:
+        """Whether an image has failed before its answer, and no corrected one came after it."""
+        later = self._images("key = ? AND revision > ?", image.key, image.revision)
+        return image.state == "failed" and image.prediction is None and not later
 
     def add(self, identity: str, key: str, digest: str, study: str, origin: bytes, now: float) -> int:
         """Take an image; its earlier revisions that were not answered are superseded.
@@ -142,12 +97,24 @@ class State:
                 " VALUES (?, ?, ?, ?, ?, 'received', ?, ?)",
                 (identity, key, digest, earlier + 1, study, origin, now),
             )
-            base.execute(
-                "INSERT INTO study VALUES (?, ?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
-                " first = CASE WHEN open THEN first ELSE excluded.first END, last = excluded.last, open = 1",
-                (study, now, now),
-            )
+            _open_study(base, study, now)
         return int(earlier) + 1
+
+    def take_up(self, image: Image, now: float) -> None:
+        """An image that has failed came again: it begins anew.
+
+        Raises:
+            LookupError: when its row is gone.
+        """
+        with self._change() as base:
+            taken = base.execute(
+                "UPDATE image SET state = 'received', reason = '', entry = '', due = 0, failures = 0, received_at = ?"
+                " WHERE number = ? AND state = 'failed'",
+                (now, image.number),
+            ).rowcount
+            if not taken:
+                raise LookupError("The image has been forgotten.")
+            _open_study(base, image.study, now)
 
     def open_studies(self) -> list[tuple[str, float, float]]:
         """Key, first and last arrival of each study that is not complete."""
@@ -231,6 +198,12 @@ class State:
         with self._change() as base:
             base.execute("INSERT INTO commitment (sealed, due) VALUES (?, 0)", (sealed,))
 
+    def waiting_commitments(self) -> int:
+        """How many requests are not answered."""
+        with self._lock:
+            (number,) = self._base.execute("SELECT COUNT(*) FROM commitment").fetchone()
+        return int(number)
+
     def commitments(self, now: float) -> list[tuple[int, bytes, int]]:
         """Number, sealed request and failures of those that are due."""
         with self._lock:
@@ -259,6 +232,15 @@ class State:
             ).fetchall()
         return {"states": states, "failed": reasons, "counts": counts,
                 "times": [dict(zip(TIMES, row, strict=True)) for row in times]}  # fmt: skip
+
+
+def _open_study(base: sqlite3.Connection, study: str, now: float) -> None:
+    """An image of a study came."""
+    base.execute(
+        "INSERT INTO study VALUES (?, ?, ?, 1) ON CONFLICT (key) DO UPDATE SET"
+        " first = CASE WHEN open THEN first ELSE excluded.first END, last = excluded.last, open = 1",
+        (study, now, now),
+    )
 
 
 def read_report(spool_dir: Path) -> dict[str, Any]:

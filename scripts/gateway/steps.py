@@ -13,9 +13,10 @@ from fesf.scripts.gateway.hiding import HideError
 from fesf.scripts.gateway.intake import Keys
 from fesf.scripts.gateway.origin import Origin
 from fesf.scripts.gateway.outbox import Outbox, OutboxError
+from fesf.scripts.gateway.rows import Image
 from fesf.scripts.gateway.settings import Settings
 from fesf.scripts.gateway.spool import Spool
-from fesf.scripts.gateway.state import Image, State
+from fesf.scripts.gateway.state import State
 from fesf.scripts.gateway.timing import due_time, is_complete, retry_pause
 
 HOUR, DAY = 3600.0, 86400.0
@@ -107,6 +108,7 @@ class Steps:
     def send(self, call: Call) -> bool:
         """Send the surrogates that are due to the analyst; returns whether any arrived."""
         images = self._waiting("analyst", ("hidden", "sending"))
+        images.sort(key=lambda image: image.identity)  # not as they came: neighbours may be one patient's
         return bool(images) and self._with("analyst", call, images, self._send)
 
     def _send(self, association: Stores, image: Image) -> bool:
@@ -152,17 +154,24 @@ class Steps:
         return [] if self._down.get(node, (0, 0.0))[1] > now else self.state.due(tuple(states), now)
 
     def _with(self, node: str, call: Call, images: Sequence[Image], work: Callable[[Stores, Image], bool]) -> bool:
-        """Do the work on each image in one association; a node that is down is left alone for a while."""
-        done = False
+        """Do the work on each image in one association; a node that is down is left alone for a while.
+
+        An image at which a node broke off comes after those at which it did not, so that it holds none up.
+        """
+        done, at = False, None
         try:
             with call() as association:
-                for image in images:
-                    done |= work(association, image)
+                for at in sorted(images, key=lambda image: image.failures):
+                    done |= work(association, at)
                     self._down.pop(node, None)  # it answers
+                at = None
         except NodeError:
             failures = self._down.get(node, (0, 0.0))[0] + 1
             pause = retry_pause(failures, self._draw(), self.settings.egress)
             self._down[node] = (failures, self._clock() + pause)
+            if at is not None:
+                pause = retry_pause(at.failures + 1, self._draw(), self.settings.egress)
+                self.state.postpone(at, self._clock() + pause)
         return done
 
     def _fine(self, status: int, image: Image) -> bool:
@@ -188,12 +197,17 @@ class Steps:
             self._clear(image)
         for image in self.state.received_before(now - keep.originals_hours * HOUR, ("received", "ready")):
             self._fail(image, ("received", "ready"), "too-old")
-        for image in self.state.received_before(now - keep.originals_hours * HOUR, ("failed", "sent", "sending",
-                                                                                  "hidden", "answered")):  # fmt: skip
-            self.spool.remove(image.identity)
-        for image in self.state.received_before(now - keep.ledger_days * DAY, ("hidden", "sending", "sent", "failed")):
+        ended = ("failed", "sent", "sending", "hidden", "answered")
+        with self.spool.turn:  # one that failed may be taken up again at this moment
+            for image in self.state.received_before(now - keep.originals_hours * HOUR, ended):
+                self.spool.remove(image.identity)
+        for image in self.state.received_before(now - keep.ledger_days * DAY, ended):
             self.outbox.remove(image.identity)
         self.state.forget(now - keep.ledger_days * DAY)
+
+    def holds(self, key: str) -> bool:
+        """Whether the spool holds an image now, by the key of its SOP instance UID."""
+        return any(identity in self.spool for identity in self.state.open_identities(key))
 
     def recover(self) -> None:
         """After a start: what a killed process left and no row knows is deleted."""

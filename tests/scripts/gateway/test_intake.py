@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,49 @@ def test_nothing_is_taken_before_the_state_is_on_the_disk(parts: Parts, monkeypa
     monkeypatch.setattr(parts.state, "add", spy("row", add))
     assert parts.intake.take(original(), "peer") == TAKEN
     assert order == ["original", "row"]
+
+
+def test_an_image_that_failed_is_taken_up_when_it_comes_again(parts: Parts, clock: Clock) -> None:
+    """Its original is gone: an acknowledgement alone would lose it."""
+    parts.intake.take(original(1), "peer")
+    clock.now += 90_000
+    parts.steps.tidy()
+    assert parts.state.report()["failed"] == {"too-old": 1}
+    assert list(parts.spool.folder.iterdir()) == []
+    assert parts.intake.take(original(1), "peer") == TAKEN
+    assert counts(parts) == {"taken: after it failed": 1}
+    parts.steps.tidy()
+    parts.hide_all()
+    assert parts.state.report()["states"] == {"hidden": 1}
+    assert parts.state.report()["failed"] == {}
+
+
+def test_an_image_that_failed_stays_so_after_a_corrected_one(parts: Parts, clock: Clock) -> None:
+    parts.intake.take(original(1), "peer")
+    clock.now += 90_000
+    parts.steps.tidy()
+    parts.intake.take(original(1, seed=5), "peer")
+    assert parts.intake.take(original(1), "peer") == TAKEN
+    assert parts.state.report()["states"] == {"failed": 1, "received": 1}
+
+
+def test_an_original_without_its_row_does_not_stay(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.state, "add", full)
+        with pytest.raises(sqlite3.OperationalError):
+            parts.intake.take(original(), "peer")
+    assert list(parts.spool.folder.iterdir()) == []
+    assert parts.spool.size == 0
+
+
+def test_a_disk_that_fills_up_while_writing_keeps_no_piece(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fesf.scripts.data.files.os.fsync", full)
+        assert parts.intake.take(original(), "peer") == NO_ROOM
+    assert list(parts.spool.folder.iterdir()) == []

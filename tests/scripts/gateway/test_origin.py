@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fesf.scripts.gateway.origin import Origin, body, describe
+from fesf.scripts.gateway.report_object import write_report
 from fesf.transforms.dicom import DicomError
-from tests.scripts.gateway.made import ROOT, SECONDARY_CAPTURE, original
+from tests.scripts.gateway.made import ROOT, SECONDARY_CAPTURE, original, prediction
 
 PIXELS, DEPTH = 2000, 3
 
@@ -50,6 +53,7 @@ def nested(depth: int) -> list[Dataset]:
         (original(StudyInstanceUID=""), "no-uid"),
         (original(SeriesInstanceUID="1.2.x"), "no-uid"),
         (original(ReferencedStudySequence=nested(4)), "too-deep"),
+        (original(PatientID="P" * 1025), "long-text"),
         (b"Schmidt" * 100, "not-dicom"),
         (b"", "not-dicom"),
         (original()[:140], "not-dicom"),
@@ -86,3 +90,29 @@ def test_the_body_is_the_same_whatever_the_meta_information_says() -> None:
     start = bytearray(original())
     start[140:144] = b"\xff\xff\xff\x7f"  # a group longer than the file
     assert body(bytes(start)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("PatientID", ["A", "B"], "A\\B"),
+        ("PatientName", ["A^B", "C^D"], "A^B"),
+        ("PatientSex", "X", ""),
+        ("PatientSex", "O", "O"),
+        ("StudyDate", "20201399", ""),
+        ("StudyDate", "20200229", "20200229"),
+        ("StudyTime", "99", ""),
+        ("StudyTime", "2361", ""),
+        ("StudyTime", "23", "23"),
+        ("StudyTime", "235959.5", "235959.5"),
+    ],
+)
+def test_what_a_report_cannot_hold_is_left_out(name: str, value: Any, kept: str) -> None:
+    found = describe(original(**{name: value}), PIXELS, DEPTH)
+    assert isinstance(found, Origin)
+    fields = {"PatientID": found.patient_id, "PatientName": found.patient_name, "PatientSex": found.sex,
+              "StudyDate": found.study_date, "StudyTime": found.study_time}  # fmt: skip
+    assert fields[name] == kept
+    report = dcmread(io.BytesIO(write_report(found, prediction("a" * 32), 0.0, "name")))
+    shown = report[name].value
+    assert ("\\".join(map(str, shown)) if isinstance(shown, MultiValue) else str(shown)) == kept

@@ -205,7 +205,7 @@ def test_predictions_have_a_rate(tmp_path: Path) -> None:
     assert statuses == [0xC000, 0xC000, 0xA700]
 
 
-def ask_commitment(hospital: Hospital, uids: list[str], ours: str = "PACS", action: int = 1) -> int:
+def ask_commitment(hospital: Hospital, uids: list[str], ours: str = "PACS", action: int = 1, padding: int = 0) -> int:
     entity = AE(ours)
     entity.add_requested_context(STORAGE_COMMITMENT)
     opened = entity.associate("127.0.0.1", hospital.listen, ae_title="GW")
@@ -216,6 +216,8 @@ def ask_commitment(hospital: Hospital, uids: list[str], ours: str = "PACS", acti
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = SECONDARY_CAPTURE, uid
         request.ReferencedSOPSequence.append(item)
+    if padding:
+        request.add_new(0x00091001, "OB", bytes(padding))
     status, _ = opened.send_n_action(request, action, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
     opened.release()
     return int(status.Status)
@@ -240,6 +242,14 @@ def test_storage_commitment_is_answered_even_after_a_restart(hospital: Hospital)
     assert [item.ReferencedSOPInstanceUID for item in told.FailedSOPSequence] == [f"{ROOT}1.2"]
     assert pacs.server is not None
     pacs.server.shutdown()
+
+
+def test_requests_for_commitment_have_limits(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fesf.scripts.gateway.run.MOST_WAITING", 2)
+    with Gateway(load_settings(hospital.config)) as gateway:  # the PACS cannot be reached
+        assert ask_commitment(hospital, ["1.2." + "3" * 60] * 200, padding=2**21) == 0x0110
+        assert [ask_commitment(hospital, ["1.2.3"]) for _ in range(3)] == [0, 0, 0x0213]
+        assert gateway.state.waiting_commitments() == 2
 
 
 def test_a_step_that_raises_is_named_by_its_type_and_goes_on(

@@ -54,6 +54,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"limits": {"pixels": 0}}, "limits.pixels=0: give a whole number above 0"),
     ({"spool_dir": ""}, "spool_dir='': give a path"),
     ({"host": 3}, "host=3: give a text"),
+    ({"keep": {"originals_hours": 25, "ledger_days": 1}}, "keep.originals_hours: give at most ledger_days"),
+    ({"folder": "nowhere"}, "folder: there is no folder"),
+    ({"limits": {"idle_seconds": 0}}, "limits.idle_seconds: give a number above 0"),
+    ({"limits": {"object_seconds": 0}}, "limits.object_seconds: give a number above 0"),
+    ({"egress": {"first_retry_seconds": 0}}, "egress.first_retry_seconds: give a number above 0"),
     ({"egress": {"first_retry_seconds": 10, "longest_retry_seconds": 1}}, "give at least first_retry_seconds"),
     ({"secret": "0123"}, "secret: there is no such entry"),
 ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_an_image_goes_its_way(state: State, tmp_path: Path) -> None:
     assert state.open_studies() == []
     image = only(state)
     assert image.state == "ready"
-    assert state.is_held("k1")
+    assert state.open_identities("k1") == [image.identity]
     state.note(image, "hiding", 101.0)
     assert state.move(image, ("ready",), "hidden", 102.0, entry="e", due=110.0)
     assert state.due(("hidden",), 109.0) == []
@@ -49,7 +50,7 @@ def test_an_image_goes_its_way(state: State, tmp_path: Path) -> None:
     assert state.move(image, ("sent",), "answered", 114.0, prediction=b"p")
     assert only(state).answered_at == 114.0
     assert state.move(image, ("answered",), "stored", 115.0)
-    assert not state.is_held("k1")
+    assert state.open_identities("k1") == []
     state.close()
     report = read_report(tmp_path)
     assert report["states"] == {"stored": 1}
@@ -124,3 +125,41 @@ def test_a_change_that_fails_changes_nothing(state: State) -> None:
 def test_a_report_needs_a_gateway(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no gateway has run there"):
         read_report(tmp_path)
+
+
+class FullDisk:
+    """SQLite's connection, whose commits fail."""
+
+    def __init__(self, base: sqlite3.Connection) -> None:
+        self._base, self.full = base, True
+
+    def execute(self, text: str, *values: Any) -> Any:
+        if self.full and text == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._base.execute(text, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._base, name)
+
+
+def test_a_commit_that_fails_leaves_nothing_and_can_be_tried_again(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(state._base)
+    monkeypatch.setattr(state, "_base", disk)
+    for _ in range(2):  # not "within a transaction" the second time
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            add(state)
+    disk.full = False
+    assert add(state) == 1
+
+
+def test_an_image_that_is_gone_is_not_taken_up(state: State) -> None:
+    add(state)
+    image = only(state)
+    with pytest.raises(LookupError):
+        state.take_up(image, 200.0)  # it has not failed
+    assert state.move(image, ("received",), "failed", 110.0, reason="x")
+    state.forget(1e12)
+    with pytest.raises(LookupError):
+        state.take_up(image, 200.0)

@@ -218,12 +218,14 @@ def test_an_image_that_is_superseded_while_others_are_sent_is_not_sent(parts: Pa
     class Correcting(FakeNode):
         def store(self, content: bytes) -> int:
             if not self.got:
-                parts.intake.take(original(2, seed=9), "peer")
+                (other,) = {1, 2} - {1 + names.index(str(pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID))}
+                parts.intake.take(original(other, seed=9), "peer")
             return super().store(content)
 
     for number in (1, 2):
         parts.intake.take(original(number), "peer")
     parts.hide_all()
+    names = [uid(image.identity, "instance") for image in parts.state.due(("hidden",), 1e12)]
     node = Correcting()
     assert parts.steps.send(node.call)
     assert len(node.got) == 1
@@ -456,3 +458,56 @@ def test_a_broken_association_leaves_the_rest_for_later(parts: Parts, clock: Clo
     assert parts.steps.send(node.call)
     assert states(parts) == {"sent": 3}
     assert len(node.got) == 2
+
+
+class Choking(FakeNode):
+    """A node that breaks off at one object, whenever it comes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def store(self, content: bytes) -> int:
+        if str(pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID) == self.name:
+            raise NodeError("broken off")
+        return super().store(content)
+
+
+def test_an_object_at_which_a_node_breaks_off_holds_no_other_up(parts: Parts, clock: Clock) -> None:
+    for number in range(4):
+        parts.intake.take(original(number), "peer")
+    parts.hide_all()
+    first = min(parts.state.identities(("hidden",)))
+    node = Choking(uid(first, "instance"))
+    for _ in range(6):
+        parts.steps.send(node.call)
+        clock.now += 1.0
+    assert states(parts) == {"sent": 3, "sending": 1}
+    (image,) = parts.state.due(("sending",), 1e12)
+    assert image.identity == first
+    assert image.failures >= 2
+
+
+def test_surrogates_do_not_leave_in_the_order_in_which_originals_came(parts: Parts) -> None:
+    for number in range(8):
+        parts.intake.take(original(number), "peer")
+    parts.hide_all()
+    analyst = FakeNode()
+    parts.steps.send(analyst.call)
+    came = [uid(image.identity, "instance") for image in parts.state.due(("sent",), 1e12)]
+    left = [name for name, _ in analyst.got]
+    assert left == [uid(one, "instance") for one in sorted(parts.state.identities(("sent",)))]
+    assert left != came
+    assert sorted(left) == sorted(came)
+
+
+def test_what_the_spool_does_not_hold_any_more_is_not_held(parts: Parts, clock: Clock) -> None:
+    parts.intake.take(original(1), "peer")
+    key = parts.keys.of_uid(f"{ROOT}1.1")
+    parts.hide_all()
+    parts.steps.send(FakeNode().call)
+    assert parts.steps.holds(key)
+    clock.now += 90_000
+    parts.steps.tidy()
+    assert states(parts) == {"sent": 1}
+    assert not parts.steps.holds(key)
