@@ -128,7 +128,7 @@ $(DEPLOY_VENV)/.deploy-$(STAMP): $(SETUP)
 	@echo 'Installing fesf and the MONAI Deploy App SDK into $(DEPLOY_VENV) (some five minutes, 3 GB) ...'
 	@grep -vE '^(grpcio|protobuf)==' constraints.txt > $(DEPLOY_VENV)/constraints.txt
 	@$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(DEPLOY_VENV)/constraints.txt \
-	  -e '.[hospital,dicom,report]' monai-deploy-app-sdk==4.0.0 torch==2.13.0
+	  -e '.[gateway,report]' monai-deploy-app-sdk==4.0.0 torch==2.13.0
 	@$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-cuda-runtime==13.0.96
 	@touch $@
 

@@ -2,14 +2,15 @@
 
 Makes a small demo, hides it as DICOM, trains, packs and unpacks the analyst's bundle, runs the app and compares what it
 writes with inference.json's predictions; sends what a receiver would have stored, what is no surrogate, and a patient's
-image through it; and runs the SDK's own operators on the same surrogates. Writes ``deploy.json``: what went in, what
-came out, and how long it took. Ends non-zero where a check fails.
+image through it; kills the node while it works; and runs the SDK's own operators on the same surrogates. Writes
+``deploy.json``: what went in, what came out, and how long it took. Ends non-zero where a check fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import shutil
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.data.dicom_elements import PREAMBLE, meta_information
+from fesf.scripts.data.dicom_elements import EXPLICIT_LITTLE_ENDIAN, PREAMBLE, SECONDARY_CAPTURE, meta_information, uid
 from fesf.scripts.data.platform_check import PlatformCheck, write_page
 from fesf.scripts.data.prediction_object import decode_prediction
 from fesf.scripts.data.run_folder import configs_folder
@@ -34,9 +35,10 @@ PACKAGES = (
     "torch",
     "numpy",
     "pydicom",
+    "pynetdicom",
 )
 TOLERANCE = 1e-6
-STOCK_IMAGES = 4
+STOCK_IMAGES, KILLS = 4, 3
 SIZE = 32
 
 
@@ -63,6 +65,7 @@ class DeployCheck(PlatformCheck):
         found = self._timed("the app", self._app)
         found |= self._timed("the app on what a receiver stored", self._received)
         found |= self._timed("the app on what is no surrogate", self._refused)
+        found |= self._timed("the node", self._node)
         return found | self._timed("the SDK's own operators", self._stock)
 
     def _hide(self) -> None:
@@ -157,6 +160,20 @@ class DeployCheck(PlatformCheck):
             )
         return {"refused": said}
 
+    def _node(self) -> dict[str, Any]:
+        """The node as a process, killed between, with a hospital that sends and takes answers."""
+        from fesf.scripts.check_gateway.processes import Process
+        from fesf.scripts.deploy.node_check import NodeCheck
+
+        patient = next(iter(sorted((self.demo / "export").rglob("*.dcm")))).read_bytes()
+        surrogates = [path.read_bytes() for path in sorted(self.images.iterdir())]
+        numbers = {identity: list(shares(row).values()) for identity, row in read_table(self.out / TABLE).items()}
+        checks, found = NodeCheck(self.work / "node", self.model, Process).run(
+            surrogates, numbers, patient, forged(patient), KILLS
+        )
+        self.checks |= checks
+        return found
+
     def _stock(self) -> dict[str, Any]:
         folder = self.work / "some"
         folder.mkdir()
@@ -190,6 +207,18 @@ class DeployCheck(PlatformCheck):
         }
 
 
+def forged(content: bytes) -> bytes:
+    """A patient's image that claims to be a Secondary Capture."""
+    from pydicom import dcmread, dcmwrite
+    from pydicom.uid import UID
+
+    dataset = dcmread(io.BytesIO(content))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(SECONDARY_CAPTURE)
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset)
+    return buffer.getvalue()
+
+
 def read_table(path: Path) -> dict[str, dict[str, str]]:
     """Rows of predictions.csv by id."""
     with open(path, newline="", encoding="utf-8") as file:
@@ -214,8 +243,6 @@ def other_meta(content: bytes, identity: str) -> bytes:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_file_meta_info
     from pydicom.uid import UID
-
-    from fesf.scripts.data.dicom_elements import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE, uid
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(SECONDARY_CAPTURE)

@@ -168,14 +168,7 @@ def load_settings(path: str | Path) -> Settings:
     Raises:
         ValueError: naming the entry and what it may be, or that a place off the loopback has no TLS.
     """
-    path = Path(path)
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"--config {str(path)!r} cannot be read as JSON ({type(error).__name__}).") from None
-    settings: Settings = _dataclass(Settings, given, "", path.absolute().parent)
-    for name in ("listen", "returns", "pacs", "analyst"):
-        _check_place(name, getattr(settings, name))
+    settings: Settings = read_entries(Settings, path)
     if (settings.listen.address, settings.listen.port) == (settings.returns.address, settings.returns.port):
         raise ValueError("returns: the analyst's listener needs a port of its own, other than listen's.")
     if len(settings.class_names) < 2:
@@ -191,6 +184,29 @@ def load_settings(path: str | Path) -> Settings:
     if settings.egress.longest_retry_seconds < settings.egress.first_retry_seconds:
         raise ValueError("egress.longest_retry_seconds: give at least first_retry_seconds.")
     return settings
+
+
+def read_entries(kind: Any, path: str | Path) -> Any:
+    """Read a JSON file whose entries are a dataclass's fields, at the top and below.
+
+    Args:
+        kind: the dataclass; its places (:class:`Listener`, :class:`Node`) are checked.
+        path: the file; relative paths in it are relative to its folder.
+
+    Raises:
+        ValueError: naming the entry and what it may be, or that a place off the loopback has no TLS.
+    """
+    path = Path(path)
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"--config {str(path)!r} cannot be read as JSON ({type(error).__name__}).") from None
+    found = _dataclass(kind, given, "", path.absolute().parent)
+    for part in fields(found):
+        value = getattr(found, part.name)
+        if isinstance(value, Listener | Node):
+            _check_place(part.name, value)
+    return found
 
 
 def _check_place(name: str, place: Listener | Node) -> None:
@@ -212,7 +228,7 @@ def _check_place(name: str, place: Listener | Node) -> None:
 
 def _dataclass(kind: Any, given: Any, name: str, folder: Path) -> Any:
     if not isinstance(given, Mapping):
-        raise ValueError(f"{name or 'gateway.json'}: give an object of entries.")
+        raise ValueError(f"{name or 'The file'}: give an object of entries.")
     known = {part.name: part for part in fields(kind)}
     dot = f"{name}." if name else ""
     for entry in given:

@@ -9,17 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 
 from fesf.scripts import check_deploy
-from fesf.scripts.check_deploy import DeployCheck, largest_difference, main, other_meta
+from fesf.scripts.check_deploy import DeployCheck, forged, largest_difference, main, other_meta
 from fesf.scripts.data.demo_export import EXPORT
 from fesf.scripts.deploy.classifier import classify
 from fesf.scripts.deploy.results import write_results
 from fesf.scripts.deploy.surrogates import SurrogateError, find_surrogates
 from fesf.scripts.make_demo import make_demo
 from tests.scripts.deploy.conftest import bundle, identity, surrogate, surrogates
+from tests.transforms.dicom_files import make_dicom
 
 __all__ = ["bundle", "surrogates"]  # fixtures
 
@@ -138,6 +140,14 @@ def test_other_meta_changes_nothing_but_what_a_receiver_writes() -> None:
     assert ours == theirs
     assert ours.file_meta != theirs.file_meta
     assert theirs.preamble == b"II*\0" + bytes(124)
+
+
+def test_a_forged_image_is_a_patients_still(tmp_path: Path) -> None:
+    patient = make_dicom(tmp_path / "patient.dcm", np.zeros((14, 18), np.uint16))
+    dataset = pydicom.dcmread(io.BytesIO(forged((tmp_path / "patient.dcm").read_bytes())))
+    assert dataset.SOPClassUID == dataset.file_meta.MediaStorageSOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
+    assert dataset.pixel_array.tolist() == patient.pixel_array.tolist()
+    assert dataset.SOPInstanceUID == patient.SOPInstanceUID
 
 
 def test_tables_of_other_rows_differ_endlessly() -> None:
