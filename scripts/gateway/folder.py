@@ -35,8 +35,9 @@ class FolderWatch:
 
         A file that is refused stays where it is and is not tried again unless it changes.
         """
-        taken, seen = 0, {}
+        taken, seen, found = 0, {}, set()
         for place, name, folder in self._files():
+            found.add(place)
             mark = _mark(name, folder)
             if mark is None or self._refused.get(place) == mark:
                 continue
@@ -49,13 +50,15 @@ class FolderWatch:
             content = self._read(name, folder, mark)
             status = NO_ROOM if content is None else self._take(content)
             if status == TAKEN:
-                os.unlink(name, dir_fd=folder)
                 taken += 1
+                if _mark(name, folder) == mark:  # else another file has its name by now
+                    os.unlink(name, dir_fd=folder)
             elif status == NO_ROOM:
                 seen[place] = (mark, since)  # later
             else:
                 self._refused[place] = mark
         self._seen = seen
+        self._refused = {place: mark for place, mark in self._refused.items() if place in found}
         return taken
 
     def _files(self) -> Iterator[tuple[str, str, int]]:

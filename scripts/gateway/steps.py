@@ -20,6 +20,8 @@ from fesf.scripts.gateway.state import State
 from fesf.scripts.gateway.timing import due_time, is_complete, retry_pause
 
 HOUR, DAY = 3600.0, 86400.0
+PASSING, TRIES = ("too-slow", "decoder-died"), 3
+"""Why hiding failed where the machine may have been too busy, and how often such an image is tried."""
 _SYSTEM = random.SystemRandom()
 
 
@@ -91,11 +93,14 @@ class Steps:
             content, check = self._hider.hide(self.spool.get(image.identity), image.identity)
             entry = self.outbox.put(image.identity, content, check)
         except (HideError, OutboxError) as error:
-            self._fail(image, ("ready",), error.reason)
+            if error.reason in PASSING and image.failures < TRIES - 1:
+                self._hide_later(image, now)
+            else:
+                self._fail(image, ("ready",), error.reason)
         except FileNotFoundError:
             self._fail(image, ("ready",), "original-gone")
         except OSError:
-            self.state.postpone(image, now + retry_pause(image.failures + 1, self._draw(), self.settings.egress))
+            self._hide_later(image, now)
         except Exception as error:  # the text may quote the image
             self._fail(image, ("ready",), f"hide-{type(error).__name__}")
         else:
@@ -104,6 +109,9 @@ class Steps:
             if not self.state.move(image, ("ready",), "hidden", hidden, entry=entry, due=due):
                 self.outbox.remove(image.identity)  # superseded meanwhile
         return True
+
+    def _hide_later(self, image: Image, now: float) -> None:
+        self.state.postpone(image, now + retry_pause(image.failures + 1, self._draw(), self.settings.egress))
 
     def send(self, call: Call) -> bool:
         """Send the surrogates that are due to the analyst; returns whether any arrived."""

@@ -156,3 +156,33 @@ def test_no_more_is_read_than_the_limit_and_one(watch: FolderWatch, taker: Taker
     watch.look(0.0)
     watch.look(10.0)
     assert [len(content) for content in taker.got] == [1001]
+
+
+def test_a_file_that_comes_under_a_taken_ones_name_is_not_deleted(tmp_path: Path) -> None:
+    folder, got = tmp_path / "in", []
+    folder.mkdir()
+
+    def take(content: bytes) -> int:
+        got.append(content)
+        if content == b"first":
+            (tmp_path / "next").write_bytes(b"second")
+            (tmp_path / "next").replace(folder / "a.dcm")
+        return TAKEN
+
+    watch = FolderWatch(folder, take, 0.0, 1000)
+    (folder / "a.dcm").write_bytes(b"first")
+    assert watch.look(0.0) == 1
+    assert watch.look(1.0) == 1
+    assert got == [b"first", b"second"]
+    assert not list(folder.iterdir())
+
+
+def test_what_was_refused_is_forgotten_with_its_file(watch: FolderWatch, taker: Taker, tmp_path: Path) -> None:
+    path, taker.status = tmp_path / "in" / "a.dcm", REFUSED
+    path.write_bytes(b"x")
+    watch.look(0.0)
+    watch.look(3.0)
+    assert len(taker.got) == len(watch._refused) == 1
+    path.unlink()
+    watch.look(4.0)
+    assert watch._refused == {}

@@ -128,6 +128,22 @@ def test_what_the_machine_lacks_for_the_moment_is_tried_again(config: Path, cloc
     parts.state.close()
 
 
+@pytest.mark.parametrize("reason", ["too-slow", "decoder-died"])
+def test_what_a_busy_machine_may_cause_is_tried_three_times(config: Path, clock: Clock, reason: str) -> None:
+    parts = Parts(config, clock, BrokenHider(HideError(reason)))
+    parts.intake.take(original(1), "peer")
+    clock.now += 1000
+    parts.steps.complete_studies()
+    for _ in range(2):
+        assert parts.steps.hide_next()
+        assert states(parts) == {"ready": 1}
+        assert not parts.steps.hide_next()  # it waits
+        clock.now += 10
+    assert parts.steps.hide_next()
+    assert failed(parts) == {reason: 1}
+    parts.state.close()
+
+
 def put_original(parts: Parts, path: Path) -> None:
     path.write_bytes(original(1))
 
