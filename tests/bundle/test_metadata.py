@@ -26,8 +26,9 @@ def verify(metadata: Path, folder: Path) -> None:
     verify_metadata(meta_file=str(metadata), filepath=schema, hash_val=digest, hash_type="sha256")
 
 
-def test_verify_metadata(tmp_path: Path) -> None:
-    verify(CONFIGS / "metadata.json", tmp_path)
+@pytest.mark.parametrize("name", ["metadata.json", "hospital/metadata.json"])
+def test_verify_metadata(tmp_path: Path, name: str) -> None:
+    verify(CONFIGS / name, tmp_path)
 
 
 @pytest.mark.parametrize("field", ["task", "network_data_format"])
@@ -58,8 +59,12 @@ def test_versions() -> None:
     assert METADATA["monai_version"] == installed("monai")
     assert METADATA["pytorch_version"] == installed("torch").split("+")[0]
     assert METADATA["numpy_version"] == installed("numpy")
-    for package, version in METADATA["required_packages_version"].items():
+    hospital = json.loads((CONFIGS / "hospital" / "metadata.json").read_text())
+    for name in ("version", "monai_version", "pytorch_version", "numpy_version"):
+        assert hospital[name] == METADATA[name]
+    for package, version in (METADATA | hospital)["required_packages_version"].items():
         assert installed(package) == version, package
+    assert METADATA["required_packages_version"].items() <= hospital["required_packages_version"].items()
 
 
 def test_value_range_is_the_loaders() -> None:
