@@ -60,11 +60,12 @@ def modules(parts: Sequence[str]) -> tuple[list[str], list[str]]:
     return sorted(found), sorted(missing)
 
 
-def write_pages(names: Sequence[str], out: Path) -> None:
+def write_pages(names: Sequence[str], missing: Sequence[str], out: Path) -> None:
     """Write a page a module, an index and a search.
 
     Args:
         names: modules that can be imported.
+        missing: modules below them that cannot.
         out: folder for the pages.
     """
     import pdoc
@@ -73,7 +74,7 @@ def write_pages(names: Sequence[str], out: Path) -> None:
     render.configure(docformat="google", show_source=False, search=True, footer_text="fesf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pdoc's own, of annotations that it cannot evaluate
-        pdoc.pdoc(*names, output_directory=out)
+        pdoc.pdoc(*names, *(f"!{name}" for name in missing), output_directory=out)
     unlink(out)
 
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not names:
         print(f"error: none of {', '.join(options.parts)} can be imported: name modules of fesf.", file=sys.stderr)
         return 2
-    write_pages(names, options.out)
+    write_pages(names, missing, options.out)
     broken = broken_links(options.out)
     print("\n".join(_lines(names, missing, broken)))
     return 1 if broken else 0

@@ -24,7 +24,7 @@ def test_pages_of_a_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_broken_link_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(names: list[str], out: Path) -> None:
+    def write(names: list[str], missing: list[str], out: Path) -> None:
         (out / "a.html").write_text('<a href="gone.html">x</a><a href="b.html#here">y</a>')
         (out / "b.html").write_text('<p id="here"><a href="https://monai.io/none">z</a></p>')
 
@@ -57,6 +57,18 @@ def test_a_module_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) 
     found, missing = modules(["fesf.networks"])
     assert missing == ["fesf.networks.vit"]
     assert "fesf.networks.surrogate" in found
+
+
+def test_pages_are_written_beside_a_module_that_cannot_be_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Deploy app's own modules need an SDK that is not here."""
+    pytest.importorskip("pynetdicom", reason="needs the extra gateway")
+    assert main(["--out", str(tmp_path), "--parts", "fesf.scripts.deploy"]) == 0
+    said = capsys.readouterr().out
+    assert "left out, for want of a package: fesf.scripts.deploy.app" in said
+    assert (tmp_path / "fesf" / "scripts" / "deploy" / "surrogates.html").is_file()
+    assert not (tmp_path / "fesf" / "scripts" / "deploy" / "app.html").exists()
 
 
 def test_names_that_are_none_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
