@@ -19,6 +19,8 @@ from pathlib import Path
 TARGETS = ("bundles", "mlflow", "gateway", "deploy", "label", "federated")
 SKIPPED = re.compile(r"^skipped: (.*)$", re.MULTILINE)
 """What a check prints where a component is missing."""
+MAKES_OWN = re.compile(r"make(\[\d+\])?: ")
+"""A line that make prints of itself."""
 UNINSTALLABLE = re.compile(
     r"^ERROR: (?:No matching distribution|Could not (?:find a version|install)).*$", re.MULTILINE
 )
@@ -53,7 +55,7 @@ def run_target(target: str, make: Sequence[str] = ("make",)) -> Outcome:
         make: the command before it.
     """
     start, lines = time.monotonic(), []
-    words = [*make, target]
+    words = [*make, target, "ARGS="]  # make hands its own variables down, and these are for this command
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
@@ -75,7 +77,7 @@ def judge(status: int, output: str) -> tuple[str, str]:
         return "skipped", skipped[1]
     if uninstallable:
         return "skipped", f"its environment cannot be installed: {uninstallable[0].removeprefix('ERROR: ')}"
-    printed = [line for line in output.splitlines() if line.strip() and not line.startswith("make: ")]
+    printed = [line for line in output.splitlines() if line.strip() and not MAKES_OWN.match(line)]
     return "FAILED", printed[-1] if printed else f"status {status}"
 
 

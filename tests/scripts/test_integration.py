@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
             ("skipped", "its environment cannot be installed: No matching distribution found for monailabel==0.8.5"),
         ),
         (2, "ok   this\nFAIL that\n\nmake: *** [mlflow] Error 1\n", ("FAILED", "FAIL that")),
+        (2, "error: x\nmake[1]: *** [mlflow] Error 1\nmake[1]: Leaving directory 'y'\n", ("FAILED", "error: x")),
         (1, "", ("FAILED", "status 1")),
     ],
 )
@@ -32,11 +33,11 @@ def test_how_a_target_ended(status: int, output: str, expected: tuple[str, str])
 
 
 def test_a_target_is_run_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import sys; print('working'); print('skipped: the thing', file=sys.stderr); sys.exit(3)"
+    code = "import sys; print('working', sys.argv[1:]); print('skipped: the thing', file=sys.stderr); sys.exit(3)"
     outcome = run_target("target", [sys.executable, "-c", code])
     assert (outcome.target, outcome.status, outcome.reason) == ("target", "skipped", "the thing")
     assert outcome.seconds > 0
-    assert "working\n" in capsys.readouterr().out
+    assert "working ['target', 'ARGS=']\n" in capsys.readouterr().out
     assert str(Outcome("label", "ok", "", 61.2)) == "ok      label           61 s"
 
 
