@@ -78,19 +78,32 @@ class Prediction:
     def __post_init__(self) -> None:
         if not _matches(_ID, self.identity):
             raise PredictionError("id", "The surrogate's id is not 32 hex digits.")
-        names = self.class_names
-        if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
-            raise PredictionError("classes", f"A prediction has 2 to {MAX_CLASSES} classes, each name once.")
-        if not all(_matches(_CLASS, name) for name in names):
-            raise PredictionError("classes", "A class name is empty, too long, or has marks that are not taken.")
-        if len(self.probabilities) != len(names):
+        check_class_names(self.class_names)
+        if len(self.probabilities) != len(self.class_names):
             raise PredictionError("number", "There is not one probability a class.")
         if not all(isinstance(value, float) and 0.0 <= value <= 1.0 for value in self.probabilities):
             raise PredictionError("number", "A probability is not a number in [0, 1].")
         if abs(math.fsum(self.probabilities) - 1.0) > SUM_TOLERANCE:
             raise PredictionError("sum", f"The probabilities do not sum to 1 within {SUM_TOLERANCE:g}.")
-        if not _matches(_DIGEST, self.model_sha256) or not _matches(_VERSION, self.model_version):
+        if not is_digest(self.model_sha256) or not _matches(_VERSION, self.model_version):
             raise PredictionError("model", "The model's digest or version is malformed.")
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse names of classes that no prediction can have.
+
+    Raises:
+        PredictionError: when they are fewer than two, too many, not different, or one has marks that are not taken.
+    """
+    if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
+        raise PredictionError("classes", f"A prediction has 2 to {MAX_CLASSES} classes, each name once.")
+    if not all(_matches(_CLASS, name) for name in names):
+        raise PredictionError("classes", "A class name is empty, too long, or has marks that are not taken.")
+
+
+def is_digest(value: Any) -> bool:
+    """Whether a value is a SHA-256 as 64 hex digits in lower case."""
+    return _matches(_DIGEST, value)
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from fesf.scripts.data.prediction_object import PredictionError, check_class_names, is_digest
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -173,6 +175,12 @@ def load_settings(path: str | Path) -> Settings:
         raise ValueError("returns: the analyst's listener needs a port of its own, other than listen's.")
     if len(settings.class_names) < 2:
         raise ValueError("class_names: name the two or more classes of the classifier, in its order.")
+    try:
+        check_class_names(settings.class_names)
+    except PredictionError as error:
+        raise ValueError(f"class_names: {error}") from None
+    if settings.model_sha256 is not None and not is_digest(settings.model_sha256):
+        raise ValueError("model_sha256: give the 64 hex digits that sha256sum prints for model.pt, or null for any.")
     if settings.keep.originals_hours > 24 * settings.keep.ledger_days:
         raise ValueError("keep.originals_hours: give at most ledger_days; no original outlives its entry.")
     if settings.folder is not None and not settings.folder.is_dir():
