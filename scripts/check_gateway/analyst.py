@@ -22,7 +22,8 @@ from pydicom import dcmread
 from pynetdicom import AE, evt
 
 from fesf.scripts.data.dicom_elements import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE
-from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, Prediction, write_prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, write_prediction
 
 MODEL_SHA256, MODEL_VERSION = sha256(b"stand-in").hexdigest(), "stand-in-1"
 

@@ -16,7 +16,8 @@ from pynetdicom import evt
 from fesf.scripts.data.dicom_elements import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE
 from fesf.scripts.data.files import to_json
 from fesf.scripts.data.loopback import free_port
-from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, Prediction, decode_prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, decode_prediction
 from fesf.scripts.gateway.calling import NodeError, call
 from fesf.scripts.gateway.server import listen
 from fesf.scripts.gateway.settings import Limits, Listener, Node

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fesf.scripts.data.files import SHARED, write_atomic
-from fesf.scripts.data.prediction_object import Prediction, encode_prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import encode_prediction
 from fesf.scripts.deploy.classifier import Classified
 
 TABLE, OBJECTS = "predictions.csv", "objects"

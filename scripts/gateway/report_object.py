@@ -25,7 +25,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
 from fesf.scripts.data.dicom_elements import MANUFACTURER, uid
-from fesf.scripts.data.prediction_object import SCHEME, Prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import SCHEME
 from fesf.scripts.gateway.origin import Origin
 from fesf.transforms.dicom_reader import quiet
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset
 
-from fesf.scripts.data.prediction_object import Prediction, PredictionError, encode_prediction, read_prediction
+from fesf.scripts.data.prediction import Prediction, PredictionError
+from fesf.scripts.data.prediction_object import encode_prediction, read_prediction
 from fesf.scripts.gateway.intake import NOT_MATCHING, REFUSED, TAKEN, Keys
 from fesf.scripts.gateway.state import State
 

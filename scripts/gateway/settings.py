@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.data.prediction_object import PredictionError, check_class_names, is_digest
+from fesf.scripts.data.prediction import PredictionError, check_class_names, is_digest
 
 
 @dataclass(frozen=True)

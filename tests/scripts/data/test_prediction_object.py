@@ -20,10 +20,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fesf.scripts.data.dicom_image import encode_dicom
+from fesf.scripts.data.prediction import Prediction, PredictionError
 from fesf.scripts.data.prediction_object import (
     LARGEST,
-    Prediction,
-    PredictionError,
     decode_prediction,
     encode_prediction,
     read_prediction,

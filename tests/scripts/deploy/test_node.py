@@ -16,7 +16,8 @@ from pynetdicom import AE, evt
 
 from fesf.scripts import analyst_node
 from fesf.scripts.data.loopback import free_port
-from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, Prediction, read_prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, read_prediction
 from fesf.scripts.deploy.classifier import classify
 from fesf.scripts.deploy.inbox import CANNOT_UNDERSTAND, NO_ROOM, NOT_MATCHING
 from fesf.scripts.deploy.node import AnalystNode

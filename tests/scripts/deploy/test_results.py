@@ -12,7 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from fesf.scripts.data.prediction_object import PredictionError, decode_prediction
+from fesf.scripts.data.prediction import PredictionError
+from fesf.scripts.data.prediction_object import decode_prediction
 from fesf.scripts.deploy.classifier import Classified
 from fesf.scripts.deploy.results import check_out, write_results
 from fesf.scripts.engines.operating_point import OperatingPoint

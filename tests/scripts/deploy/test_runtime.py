@@ -45,6 +45,7 @@ def test_a_missing_sdk_is_said() -> None:
 
 def test_the_app_prepares_before_it_imports_monai() -> None:
     """Where the SDK is installed, and CUDA is not, any import of MONAI fails before."""
-    words = "import sys, fesf.scripts.deploy_app, fesf.scripts.deploy.runtime; print('monai' in sys.modules)"
+    first = ("fesf.scripts.deploy_app", "fesf.scripts.analyst_node", "fesf.scripts.deploy.runtime")
+    words = f"import sys, {', '.join(first)}; print('monai' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

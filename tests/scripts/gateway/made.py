@@ -22,7 +22,7 @@ from fesf.scripts.canaries.files import smooth
 from fesf.scripts.data.hosts import HostPool
 from fesf.scripts.data.keys import load_secret
 from fesf.scripts.data.phase import PhaseCheck, whiten
-from fesf.scripts.data.prediction_object import Prediction
+from fesf.scripts.data.prediction import Prediction
 from fesf.scripts.data.recipe import Recipe
 from fesf.scripts.data.store import encode_image
 from fesf.scripts.engines.surrogate_writer import StagesInferer, check_stages

@@ -16,7 +16,8 @@ from pynetdicom import AE, build_context, evt
 
 from fesf.scripts.check_gateway.analyst import Analyst
 from fesf.scripts.data.loopback import free_port
-from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, Prediction, write_prediction
+from fesf.scripts.data.prediction import Prediction
+from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, write_prediction
 from fesf.scripts.gateway.__main__ import main
 from fesf.scripts.gateway.calling import COMMITMENT_INSTANCE, STORAGE_COMMITMENT, NodeError, call
 from fesf.scripts.gateway.run import Gateway
