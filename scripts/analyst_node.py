@@ -8,14 +8,12 @@ the prediction objects to the gateway's return listener. What is no surrogate is
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from fesf.scripts.data.service import log_quietly, until_signalled
 from fesf.scripts.deploy.node_settings import load_settings
 from fesf.scripts.deploy.runtime import prepare
 from fesf.scripts.deploy_app import run
@@ -45,9 +43,8 @@ def main(arguments: Sequence[str] | None = None, stop: threading.Event | None = 
         from fesf.scripts.data.lock import locked
         from fesf.scripts.deploy.node import AnalystNode
 
-        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
-        warnings.simplefilter("ignore")  # libraries quote header values in them
-        ended = stop or _signalled()
+        log_quietly()
+        ended = stop or until_signalled()
         with locked(make_private_folder(settings.folder), BUSY), AnalystNode(settings, run) as node:
             while not ended.is_set():
                 if not node.step():
@@ -56,13 +53,6 @@ def main(arguments: Sequence[str] | None = None, stop: threading.Event | None = 
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _signalled() -> threading.Event:
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    return stop
 
 
 if __name__ == "__main__":

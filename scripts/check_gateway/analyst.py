@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import queue
-import signal
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from pynetdicom import AE, evt
 from fesf.scripts.data.dicom_elements import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE
 from fesf.scripts.data.prediction import Prediction
 from fesf.scripts.data.prediction_object import COMPREHENSIVE_SR, write_prediction
+from fesf.scripts.data.service import until_signalled
 
 MODEL_SHA256, MODEL_VERSION = sha256(b"stand-in").hexdigest(), "stand-in-1"
 
@@ -126,8 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--returns-port", required=True, type=int)
     parser.add_argument("--class-name", action="append", required=True)
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = until_signalled()
     returns = options.returns_title, options.returns_port
     Analyst(options.folder, options.port, returns, options.class_name).run(stop)
     return 0

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fesf.scripts.data.lock import locked
+from fesf.scripts.data.service import log_quietly, until_signalled
 from fesf.scripts.gateway.settings import load_settings
 
 BUSY = "Another gateway works in this spool_dir: end it first."
@@ -44,15 +43,14 @@ def main(arguments: Sequence[str] | None = None, stop: threading.Event | None = 
 
             print(json.dumps(read_report(settings.spool_dir), indent=1, sort_keys=True))
             return 0
-        return _run(settings, stop or _signalled())
+        return _run(settings, stop or until_signalled())
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def _run(settings: Any, stop: threading.Event) -> int:
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
-    warnings.simplefilter("ignore")  # libraries quote header values in them
+    log_quietly()
     threading.excepthook = lambda failed: logging.getLogger("fesf.gateway").warning(
         "thread ended: %s", getattr(failed.exc_type, "__name__", "?")
     )
@@ -75,13 +73,6 @@ def _preload_readers() -> None:
 
     get_context("forkserver").set_forkserver_preload(["fesf.scripts.gateway.reading"])
     forkserver.ensure_running()
-
-
-def _signalled() -> threading.Event:
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    return stop
 
 
 if __name__ == "__main__":

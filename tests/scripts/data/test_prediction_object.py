@@ -210,22 +210,3 @@ def test_mutated_objects_are_refused_or_what_they_were() -> None:
             outcomes[error.reason] += 1
     assert outcomes["object"] > 100
     assert outcomes["taken"] > 0  # preamble and meta information are not compared
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"probabilities": (0.1, 0.9)}, "number"),
-        ({"probabilities": (0.1, 1, -0.1)}, "number"),
-        ({"probabilities": (0, 1, 0)}, "number"),  # whole numbers: a mistake of the caller
-        ({"class_names": ("a",), "probabilities": (1.0,)}, "classes"),
-        ({"class_names": ("a", "b", 3)}, "classes"),
-        ({"model_sha256": "AB" * 32}, "model"),
-        ({"model_version": ""}, "model"),
-        ({"identity": IDENTITY.upper()}, "id"),
-    ],
-)
-def test_a_prediction_is_checked_when_made(changes: dict[str, Any], reason: str) -> None:
-    with pytest.raises(PredictionError) as raised:
-        replace(GOOD, **changes)
-    assert raised.value.reason == reason

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fesf.scripts.data.loopback import free_port
-from fesf.scripts.gateway.__main__ import BUSY, _signalled, main
+from fesf.scripts.gateway.__main__ import BUSY, main
 from tests.scripts.gateway.made import make_hospital
 
 
@@ -33,16 +31,6 @@ def test_it_runs_and_ends(config: Path, capsys: pytest.CaptureFixture[str]) -> N
     capsys.readouterr()
     assert main(["--config", str(config), "--status"]) == 0
     assert json.loads(capsys.readouterr().out) == {"counts": {}, "failed": {}, "states": {}, "times": []}
-
-
-def test_a_signal_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", lambda number, handler: handlers.update({number: handler}))
-    stop = _signalled()
-    assert set(handlers) == {signal.SIGTERM, signal.SIGINT}
-    assert not stop.is_set()
-    handlers[signal.SIGTERM](signal.SIGTERM, None)
-    assert stop.is_set()
 
 
 def test_one_gateway_a_spool(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
