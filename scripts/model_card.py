@@ -99,6 +99,7 @@ def card(rows: Sequence[Mapping[str, str]], privacy: Mapping[str, Any]) -> str:
         commits=commits(rows),
         accuracy=accuracy_table(rows),
         attacks=attack_table(privacy["sets"]),
+        audit_command=privacy["command"],
         audit_commit=privacy["commit"][:7],
         letters="\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items() if letter in letters),
     )
