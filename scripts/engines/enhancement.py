@@ -27,6 +27,13 @@ def unpaired_batch(batch: Mapping[str, Tensor], device: Any = None, non_blocking
     return tuple(batch[key].to(device=device, non_blocking=non_blocking, **options) for key in (SYNTHETIC, HOST))
 
 
+def channels_last(network: nn.Module) -> None:
+    """Keep the weights of 2D convolutions with their channels last: the same numbers, faster on CPUs and with AMP."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+
+
 class EnhancementTrainer(AdversarialTrainer):
     """Alternating steps of G and D on unpaired batches (arXiv 2403.16473, L_GAN; both networks are our choice).
 
@@ -73,6 +80,8 @@ class EnhancementTrainer(AdversarialTrainer):
         if not 1 <= images_per_pack <= (train_data_loader.batch_size or images_per_pack):
             raise ValueError(f"{images_per_pack=}: give a whole number from 1 to batch_size, which D judges together.")
         refuse_other_servers(train_handlers)
+        for network in (g_network, d_network):
+            channels_last(network)
         super().__init__(
             device=device,
             max_epochs=max_epochs,

@@ -20,7 +20,7 @@ from fesf.networks import AdversarialLoss, EnhancementGenerator
 from fesf.networks.discriminator import pack, spectrally_normalised
 from fesf.scripts.data.distance import HostDistance
 from fesf.scripts.data.unpaired import UnpairedImages
-from fesf.scripts.engines.enhancement import EnhancementTrainer, unpaired_batch
+from fesf.scripts.engines.enhancement import EnhancementTrainer, channels_last, unpaired_batch
 from fesf.scripts.engines.errors import show
 from tests.conftest import smooth
 
@@ -153,6 +153,38 @@ def test_a_step_moves_one_network_and_the_next_the_other() -> None:
         assert not all(map(torch.equal, states[first][which], states[second][which]))
         assert all(map(torch.equal, states[first][1 - which], states[second][1 - which]))
     assert all(parameter.requires_grad for parameter in discriminator.parameters())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_channels_last_are_the_same_numbers(dims: int) -> None:
+    torch.manual_seed(0)
+    network = EnhancementGenerator(spatial_dims=dims)
+    with torch.no_grad():
+        for parameter in network.parameters():  # away from the identity
+            parameter += 0.05 * torch.randn_like(parameter)
+    image = torch.rand(2, 1, *[16] * dims)
+    before, loss = network(image), network(image).square().mean()
+    gradients_before = torch.autograd.grad(loss, list(network.parameters()))
+    kept = list(network.parameters())
+    channels_last(network)
+    assert all(
+        after is parameter for after, parameter in zip(network.parameters(), kept, strict=True)
+    )  # the optimiser's
+    weights = [parameter for parameter in kept if parameter.ndim == 4]
+    assert bool(weights) == (dims == 2)
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    torch.testing.assert_close(network(image), before, rtol=0, atol=1e-5)
+    gradients_after = torch.autograd.grad(network(image).square().mean(), kept)
+    for mine, theirs in zip(gradients_after, gradients_before, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_trainer_keeps_channels_last() -> None:
+    _, generator, discriminator = make()
+    for network in (generator, discriminator):
+        wide = [weight for weight in network.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
+        assert wide
+        assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in wide)
 
 
 def test_both_step_once_an_iteration() -> None:
