@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.audit.frontier import RISKS, UTILITY, Row, corners, name, pareto, recommend, table, within
+from fesf.scripts.audit.frontier import RISKS, UTILITY, advice, name, table, verdict
 from fesf.scripts.audit.frontier_picture import MARKERS, draw_frontier
 from fesf.scripts.audit.settings import Plaintext, Setting, Sweep
 from fesf.scripts.data.cohort import CohortError
@@ -55,38 +55,28 @@ def tune(sweep: Sweep, settings: Sequence[tuple[str, float, float]], limits: dic
             print(f"[{number}/{len(jobs)}] {job.title} ...", flush=True)
             job.execute()
         print(f"[{number}/{len(jobs)}] {job.title}: done", flush=True)
-    rows = [trial.done for trial in trials]
-    chosen, bounds = recommend(rows, limits), corners(rows, jobs[-1].done[UTILITY]["test"])
-    document = {
-        **provenance(command),
-        "limits": limits,
-        "corners": bounds,
-        "settings": [{key: row[key] for key in ("stage", "alpha", "beta", "validation", "test")} for row in rows],
-        "pareto": [name(rows[position]) for position in pareto(rows)],
-        "recommended": None if chosen is None else name(rows[chosen]),
-        "holds_on_test": None if chosen is None else within(rows[chosen], limits, "test"),
-    }
-    write_atomic(sweep.root / FIGURES, to_json(document))
-    write_atomic(sweep.root / TABLE, table(rows, chosen))
-    write_atomic(sweep.root / PICTURE, draw_frontier(rows, bounds, chosen, limits))
-    return summary(rows, chosen, limits)
+    found = verdict([trial.done for trial in trials], jobs[-1].done[UTILITY]["test"], limits)
+    write_atomic(sweep.root / FIGURES, to_json(provenance(command) | found))
+    write_atomic(sweep.root / TABLE, table({"": found}))
+    write_atomic(sweep.root / PICTURE, draw_frontier({"": found}))
+    return summary(found)
 
 
-def summary(rows: Sequence[Row], chosen: int | None, limits: dict[str, float]) -> str:
-    """The settings and the recommended one as text, on test patients."""
-    front = pareto(rows)
+def summary(found: Mapping[str, Any]) -> str:
+    """The settings and the recommended one as text, on test patients.
+
+    Args:
+        found: see :func:`fesf.scripts.audit.frontier.verdict`.
+    """
     lines = [f"{'setting (* Pareto set)':<36}{'AUC':>8}" + "".join(f"{risk:>28}" for risk in RISKS)]
-    for position, row in enumerate(rows):
+    for row in found["settings"]:
         cells = [_cell(row["test"][risk]) for risk in RISKS]
-        star = "*" if position in front else " "
+        star = "*" if name(row) in found["pareto"] else " "
         lines.append(f"{star} {name(row):<34}{row['test'][UTILITY]['value']:8.3f}" + "".join(f"{c:>28}" for c in cells))
-    if not limits:
+    if not found["limits"]:
         lines.append("No limits were given: nothing is recommended. Write them down before you look.")
-    elif chosen is None:
-        lines.append("No setting holds the limits on validation patients.")
     else:
-        held = "holds" if within(rows[chosen], limits, "test") else "does NOT hold"
-        lines.append(f"Recommended: {name(rows[chosen])}; on test patients it {held} the limits.")
+        lines.append(advice(found))
     return "\n".join(lines)
 
 

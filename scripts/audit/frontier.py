@@ -70,21 +70,53 @@ def corners(rows: Sequence[Row], plaintext_utility: Mapping[str, Any]) -> dict[s
     return found
 
 
-def table(rows: Sequence[Row], chosen: int | None) -> bytes:
-    """The content of ``frontier.csv``: a line a setting."""
+def verdict(rows: Sequence[Row], plaintext_utility: Mapping[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
+    """What is kept of a sweep: its settings, where plaintexts and chance lie, the Pareto set, and what to take.
+
+    Args:
+        rows: settings with ``validation``, ``test`` and the attacks' results on ``plaintext``.
+        plaintext_utility: of the network trained on plaintexts, on test patients.
+        limits: see :func:`recommend`.
+    """
+    chosen = recommend(rows, limits)
+    return {
+        "limits": dict(limits),
+        "corners": corners(rows, plaintext_utility),
+        "settings": [{key: row[key] for key in ("stage", "alpha", "beta", "validation", "test")} for row in rows],
+        "pareto": [name(rows[position]) for position in pareto(rows)],
+        "recommended": None if chosen is None else name(rows[chosen]),
+        "holds_on_test": None if chosen is None else within(rows[chosen], limits, "test"),
+    }
+
+
+def advice(found: Mapping[str, Any]) -> str:
+    """What to take, in a sentence."""
+    if found["recommended"] is None:
+        return "No setting holds the limits on validation patients."
+    held = "holds" if found["holds_on_test"] else "does NOT hold"
+    return f"Recommended: {found['recommended']}; on test patients it {held} the limits."
+
+
+def table(verdicts: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The content of ``frontier.csv``: a line a setting.
+
+    Args:
+        verdicts: see :func:`verdict`, by set; one without a name has no column "set".
+    """
     parts = [
         (part, what, key)
         for part in ("validation", "test")
         for what in (UTILITY, *RISKS)
         for key in ("value", "low", "high")
     ]
-    front = pareto(rows)
     lines = []
-    for position, row in enumerate(rows):
-        line = {key: row[key] for key in ("stage", "alpha", "beta")}
-        line |= {"pareto": int(position in front), "recommended": int(position == chosen)}
-        for part, what, key in parts:
-            value = (row[part][what] or {}).get(key)
-            line[f"{part}_{what}_{key}"] = "" if value is None or not math.isfinite(value) else f"{value:.4f}"
-        lines.append(line)
+    for title, found in verdicts.items():
+        for row in found["settings"]:
+            line: dict[str, Any] = {"set": title} if title else {}
+            line |= {key: row[key] for key in ("stage", "alpha", "beta")}
+            line |= {"pareto": int(name(row) in found["pareto"]), "recommended": int(name(row) == found["recommended"])}
+            for part, what, key in parts:
+                value = (row[part][what] or {}).get(key)
+                line[f"{part}_{what}_{key}"] = "" if value is None or not math.isfinite(value) else f"{value:.4f}"
+            lines.append(line)
     return to_csv(list(lines[0]), lines)

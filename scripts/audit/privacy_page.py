@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fesf.scripts.audit.frontier_page import section
 from fesf.scripts.audit.public_audit import ARMS
 from fesf.scripts.audit.threats import FINDINGS, HOLDS
 from fesf.scripts.data.text_page import table
@@ -27,6 +28,7 @@ def page(document: Mapping[str, Any]) -> str:
     values |= {"versions": ", ".join(f"{name} {version}" for name, version in document["software"].items())}
     values |= {"letters": "\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items())}
     values |= {"attacks": _attack_table(attacks)}
+    values |= {"frontier": section(document.get("frontier", {}))}
     values |= {"sets": "\n\n".join(_set(name, arms) for name, arms in sets.items())}
     return TEMPLATE.read_text(encoding="utf-8").format(**values)
 

@@ -39,6 +39,7 @@ class Sweep:
         epochs: of the small CNN; None for train.json's own.
         generator: of enhance.json, for the stages that need one.
         splits: the ``splits.csv`` with which it was trained.
+        secret_file: the secret; None makes one.
     """
 
     cohort: Path
@@ -50,6 +51,7 @@ class Sweep:
     epochs: int | None = None
     generator: Path | None = None
     splits: Path | None = None
+    secret_file: Path | None = None
 
     @property
     def digest(self) -> list[Any]:
@@ -60,7 +62,9 @@ class Sweep:
         return [files, list(self.image_size), list(self.fractions), self.seed, self.epochs, attacks]
 
     def secret(self) -> Path:
-        """File with a random secret, made once."""
+        """File with the secret; a random one is made once."""
+        if self.secret_file is not None:
+            return self.secret_file
         path = self.root / "secret"
         if not path.is_file():
             write_atomic(path, os.urandom(32).hex().encode())

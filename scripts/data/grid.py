@@ -230,7 +230,10 @@ class Source(Job):
         """File with the secret. It follows from set and run, so that another machine trains on the same ids in the same
         order; the sets are public, and their stores go nowhere."""
         path = self.folder / "secret"
-        write_atomic(path, hashlib.sha256(f"fesf reproduction {self.name} {self.run}".encode()).hexdigest().encode())
+        if not path.is_file():  # jobs side by side read it
+            write_atomic(
+                path, hashlib.sha256(f"fesf reproduction {self.name} {self.run}".encode()).hexdigest().encode()
+            )
         return path
 
 

@@ -122,9 +122,9 @@ def to_svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def clean_axes(figure: Figure, count: int = 1) -> list[Axes]:
-    """Axes side by side with a light grid and no frame."""
-    axes = [figure.add_subplot(1, count, index + 1) for index in range(count)]
+def clean_axes(figure: Figure, count: int = 1, rows: int = 1) -> list[Axes]:
+    """Axes side by side, row by row, with a light grid and no frame."""
+    axes = [figure.add_subplot(rows, count, index + 1) for index in range(rows * count)]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(color="#e5e7eb", linewidth=0.8)

@@ -13,6 +13,7 @@ import pytest
 
 from fesf.scripts import tune
 from fesf.scripts.audit import settings
+from fesf.scripts.audit.frontier import verdict
 from fesf.scripts.data.linkage import read_linkage
 from tests.conftest import write_png
 from tests.scripts.audit.conftest import bodies
@@ -125,7 +126,7 @@ def test_a_set_without_studies_is_not_linked(make_cohort: Callable[..., Path], t
     found = trial.work()
     assert found["test"]["reidentification"] is None
     assert found["test"]["inversion"]["patients"] >= 3
-    text = tune.summary([found], None, {"inversion": 0.0})
+    text = tune.summary(verdict([found], found["test"]["auc"], {"inversion": 0.0}))
     assert "not measured" in text
 
 

@@ -8,7 +8,7 @@ import io
 import pytest
 from PIL import Image
 
-from fesf.scripts.audit.frontier import corners, name, pareto, recommend, table, within
+from fesf.scripts.audit.frontier import corners, name, pareto, recommend, table, verdict, within
 from fesf.scripts.audit.frontier_picture import draw_frontier
 
 
@@ -60,7 +60,7 @@ def test_what_cannot_be_measured_holds_no_limit():
     assert recommend([row], {"reidentification": 1.0}) is None
     assert recommend([row], {"inversion": 2.0}) == 0
     assert corners([row], found(0.9))["chance"]["reidentification"] is None
-    assert draw_frontier([row], corners([row], found(0.9)), 0, {"inversion": 2.0}).startswith(b"\x89PNG")
+    assert draw_frontier({"": verdict([row], found(0.9), {"inversion": 2.0})}).startswith(b"\x89PNG")
 
 
 def test_the_corners_are_plaintexts_and_chance():
@@ -73,7 +73,11 @@ def test_the_corners_are_plaintexts_and_chance():
 
 
 def test_the_table_says_which_is_which():
-    lines = list(csv.DictReader(io.StringIO(table(ROWS, 1).decode())))
+    kept = verdict(ROWS, found(0.9), {"reidentification": 0.5})
+    lines = list(csv.DictReader(io.StringIO(table({"": kept}).decode())))
+    assert list(lines[0])[:5] == ["stage", "alpha", "beta", "pareto", "recommended"]
+    sets = list(csv.DictReader(io.StringIO(table({"a": kept, "b": kept}).decode())))
+    assert [line["set"] for line in sets] == ["a"] * 4 + ["b"] * 4
     assert [line["pareto"] for line in lines] == ["1", "1", "0", "1"]
     assert [line["recommended"] for line in lines] == ["0", "1", "0", "0"]
     assert lines[1]["test_reidentification_high"] == "0.4000"
@@ -83,5 +87,7 @@ def test_the_table_says_which_is_which():
 
 @pytest.mark.parametrize("limits", [{}, {"reidentification": 0.5}])
 def test_the_picture_has_a_panel_for_each_risk(limits):
-    picture = Image.open(io.BytesIO(draw_frontier(ROWS, corners(ROWS, found(0.9)), recommend(ROWS, limits), limits)))
+    kept = verdict(ROWS, found(0.9), limits)
+    picture = Image.open(io.BytesIO(draw_frontier({"": kept})))
     assert picture.width > 2 * picture.height
+    assert Image.open(io.BytesIO(draw_frontier({"a": kept, "b": kept}))).height == 2 * picture.height
