@@ -115,9 +115,7 @@ def write_cohort(public: PublicSet, source: Path, folder: Path, run: int) -> int
     (folder / "hosts").mkdir(exist_ok=True)
     hosts = [record for record in records if record.patient in withdrawn]
     for number, record in enumerate(hosts):
-        link = folder / "hosts" / f"{number:03d}{record.image.suffix}"
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.abspath(record.image))
+        _link(folder / "hosts" / f"{number:03d}{record.image.suffix}", record.image)
     pool = HostPool(folder / "hosts", Recipe("adapter", image_size=public.image_size))
     loader = LoadImageCohortd("image", public.image_size)
     kept = [
@@ -127,9 +125,24 @@ def write_cohort(public: PublicSet, source: Path, folder: Path, run: int) -> int
     ]
     rows = kept if public.own_splits else list(fold(kept, run))
     columns = ["image", "label", "patient", "split", *(["study"] if any(row.study for row in rows) else [])]
-    table = ({name: getattr(row, name) for name in columns} | {"image": os.path.abspath(row.image)} for row in rows)
+    table = ({name: getattr(row, name) for name in columns} | {"image": _place(row, source, folder)} for row in rows)
     write_atomic(folder / "cohort.csv", to_csv(columns, table), SHARED)
     return len(records) - len(kept)
+
+
+def _place(record: Record, source: Path, folder: Path) -> str:
+    """The image's path in the run's folder, linked there: ids follow from it, wherever the set lies."""
+    if record.image.is_relative_to(folder):
+        return record.image.relative_to(folder).as_posix()
+    place = record.image.relative_to(source)
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    _link(folder / place, record.image)
+    return place.as_posix()
+
+
+def _link(link: Path, image: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.abspath(image))
 
 
 def fold(records: list[Record], number: int) -> Iterator[Record]:

@@ -113,7 +113,7 @@ def test_hosts_patients_are_nowhere_in_the_cohort(source: Path, tmp_path: Path) 
         rows = read_cohort(folder / "cohort.csv").rows
         assert len(rows) == 48
         assert {row.patient for row in rows}.isdisjoint(patients)
-        assert all(Path(row.image).is_absolute() and Path(row.image).is_file() for row in rows)
+        assert all((folder / row.image).is_file() for row in rows)
         assert {row.split for row in rows} == {"training", "validation", "test"}
         tests.append({row.patient for row in rows if row.split == "test"})
     assert tests[0].isdisjoint(tests[1])
@@ -163,6 +163,18 @@ def test_a_tenth_of_the_patients_are_hosts_six_to_a_hundred_and_half_at_most(sou
         assert len(hosts_of(tmp_path / str(count))) == hosts
 
 
+def test_the_cohort_is_the_same_wherever_the_set_lies(source: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(source, tmp_path / "elsewhere" / "set"))
+    tables = []
+    for place, folder in ((source, tmp_path / "a"), (moved, tmp_path / "deep" / "b"), (moved, tmp_path / "a")):
+        write_cohort(SMALL, place, folder, 0)
+        tables.append((folder / "cohort.csv").read_bytes())
+        image = folder / read_cohort(folder / "cohort.csv").rows[0].image
+        assert image.resolve().is_relative_to(place.resolve())
+    assert tables[0] == tables[1] == tables[2]
+    assert str(tmp_path).encode() not in tables[0]
+
+
 def test_own_splits_are_kept_whatever_the_run(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {}
     for start, split, count in ((0, "train", 14), (100, "val", 4), (200, "test", 6)):
@@ -182,7 +194,7 @@ def test_own_splits_are_kept_whatever_the_run(tmp_path: Path) -> None:
             assert row.split == {"train": "training", "val": "validation", "test": "test"}[split]
             assert row.label == str(int(number) % 2)
             assert row.patient == name
-            with Image.open(row.image) as image:
+            with Image.open(folder / row.image) as image:
                 assert np.array_equal(np.asarray(image), arrays[f"{split}_images"][int(number)])
         tables.append([(name, row.split) for name, row in table.items()])
     assert len(tables[0]) == 18
