@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,21 @@ from fesf.scripts.audit.threats import FINDINGS, HOLDS
 from fesf.scripts.data.text_page import table
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "privacy.md"
+SHORT = {
+    "same_image": "Is this very image in the store? (rank-1)",
+    "nearest_neighbour_gallery": "Who is the patient, given other images of known persons? (rank-1)",
+    "siamese_network_gallery": "Are these two images of one patient, by a trained network? (AUC)",
+    "host_recovery": "Which image of the public pool is the host? (rank-1)",
+    "amplitude_recovery_self_made": "Amplitudes in the band, host and recipe known (share recovered)",
+    "amplitude_recovery_gateway_adaptive": "Amplitudes in the band, by asking the gateway (share recovered)",
+    "ridge_inversion_pixels": "The image, by regression from all true pairs (dB above the mean image)",
+    "unet_inversion": "The image, by a U-Net from all true pairs (dB above the mean image)",
+    "unet_inversion_self_made": "The image, by a U-Net from pairs that the attacker makes (dB above the mean image)",
+    "phase_retrieval": "The image, by phase retrieval (dB above the mean image)",
+    "membership": "Did this patient train the classifier? (AUC)",
+    "attribute_inference": "An attribute of the patient (AUC)",
+}
+"""The attacks of the page's first table, and what each asks; all others are below."""
 CONTROLS = {"plaintext": "plaintexts", "broken": "broken scheme", "permuted": "nothing of the patient"}
 
 
@@ -28,9 +43,23 @@ def page(document: Mapping[str, Any]) -> str:
     values |= {"versions": ", ".join(f"{name} {version}" for name, version in document["software"].items())}
     values |= {"letters": "\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items())}
     values |= {"attacks": _attack_table(attacks)}
+    values |= {"short": _short(sets)}
     values |= {"frontier": section(document.get("frontier", {}))}
     values |= {"sets": "\n\n".join(_set(name, arms) for name, arms in sets.items())}
     return TEMPLATE.read_text(encoding="utf-8").format(**values)
+
+
+def _short(sets: Mapping[str, Any]) -> str:
+    """The strongest attack on each question, every set and pass beside each other."""
+    header = ["", "attack", "chance", *(f"{name}, {ARMS[arm]}" for name, arms in sets.items() for arm in arms)]
+    rows = []
+    for attack, question in SHORT.items():
+        audits = [audit for arms in sets.values() for audit in arms.values()]
+        shown = [audit["results"][attack]["conditions"]["store"] for audit in audits if _measured(audit, attack)]
+        if shown:
+            chance = ", ".join(dict.fromkeys(f"{found['chance']:.2f}" for found in shown))
+            rows.append([question, attack, chance, *(_store(audit, attack) or "not measured" for audit in audits)])
+    return table(header, rows)
 
 
 def _attacks(sets: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -65,22 +94,29 @@ def _set(name: str, arms: Mapping[str, Any]) -> str:
     rows = [[attack, *_cells(arms, attack)] for attack in names]
     lines.append(table(header, rows))
     silent = [
-        f"- {attack}: {audit['results'][attack]['verdict']}"
+        (first["results"][attack]["verdict"], attack)
         for attack in _attacks({name: arms})
-        for audit in [first]
-        if not _measured(audit, attack)
+        if not _measured(first, attack)
     ]
     if silent:
-        lines.append("What this set does not say:\n\n" + "\n".join(silent))
+        lines.append("What this set does not say:\n\n" + _by_reason(silent))
     faults = [
-        f"- {attack}, {ARMS[arm]}: {result['verdict']}"
+        (result["verdict"], f"{attack} ({ARMS[arm]})")
         for arm, audit in arms.items()
         for attack, result in audit["results"].items()
         if result["faults"] and result["conditions"]
     ]
     if faults:
-        lines.append("What does not count (in brackets above):\n\n" + "\n".join(faults))
+        lines.append("What does not count (in brackets above):\n\n" + _by_reason(faults))
     return "\n\n".join(lines)
+
+
+def _by_reason(found: Sequence[tuple[str, str]]) -> str:
+    """A line for each reason with all that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for reason, what in found:
+        reasons.setdefault(reason, []).append(what)
+    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items())
 
 
 def _people(audit: Mapping[str, Any], part: str) -> str:
@@ -96,13 +132,16 @@ def _cells(arms: Mapping[str, Any], attack: str) -> list[str]:
     shown = next(audit["results"][attack] for audit in arms.values() if _measured(audit, attack))
     cells = [f"{shown['conditions']['store']['chance']:.2f}"]
     cells += [interval(shown["conditions"][name]) for name in CONTROLS]
-    for audit in arms.values():
-        if not _measured(audit, attack):
-            cells.append("")
-            continue
-        text = interval(audit["results"][attack]["conditions"]["store"])
-        cells.append(f"({text})" if audit["results"][attack]["faults"] else text)
+    cells += [_store(audit, attack) for audit in arms.values()]
     return [*cells, f"{sum(audit['results'][attack].get('seconds', 0.0) for audit in arms.values()):.0f}"]
+
+
+def _store(audit: Mapping[str, Any], attack: str) -> str:
+    """What the attack got from the store, in brackets where it does not count; empty where it was not measured."""
+    if not _measured(audit, attack):
+        return ""
+    text = interval(audit["results"][attack]["conditions"]["store"])
+    return f"({text})" if audit["results"][attack]["faults"] else text
 
 
 def interval(found: Mapping[str, float]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fesf.scripts.audit.privacy_page import interval, page
+from fesf.scripts.audit.privacy_page import SHORT, interval, page
+from fesf.scripts.audit.suite import FULL, QUICK
 
 
 def result(value: float, faults: tuple[str, ...] = (), finding: str = "linkability") -> dict[str, Any]:
@@ -57,7 +58,7 @@ def test_each_attack_stands_beside_its_controls() -> None:
     row = "| nearest | 0.02 | 1.00 [0.99, 1.01] | 0.90 [0.89, 0.91] | 0.02 [0.01, 0.03]"
     assert f"{row} | 0.70 [0.69, 0.71] | 0.75 [0.74, 0.76] | 3 |" in text
     assert "| 0.50 [0.49, 0.51] | (0.60 [0.59, 0.61]) | 3 |" in text
-    assert "- same, full method: does not count: because" in text
+    assert "- same (full method): does not count: because" in text
     assert "- attribute: cannot be measured: no studies." in text
     assert "| nearest | a, e | linkability | rank-1 | additive mixing |" in text
     assert text.index("| same | a, e | singling out") < text.index("| nearest | a, e | linkability")
@@ -80,6 +81,35 @@ def test_an_attack_that_one_arm_lacks_leaves_a_gap() -> None:
         line for line in page(DOCUMENT | {"sets": {"demo": arms}}).splitlines() if line.startswith("| nearest | 0")
     )
     assert row.endswith("| 0.70 [0.69, 0.71] |  | 3 |")
+
+
+def test_what_holds_for_one_reason_is_one_line() -> None:
+    faulty = result(0.6, ("why",))
+    arms = {"ihm": audit(0.1, first=faulty, second=faulty), "full": audit(0.1, first=result(0.7), second=faulty)}
+    text = page(DOCUMENT | {"sets": {"demo": arms}})
+    line = "- first (hidden once), second (hidden once), second (full method): does not count: because"
+    assert text.count("does not count: because") == 1
+    assert line in text
+
+
+def test_the_first_table_sets_the_strongest_attacks_of_all_sets_beside_each_other() -> None:
+    weak = result(0.6, ("why",))
+    one = {
+        "ihm": audit(0.1, same_image=result(1.0), membership=result(0.9)),
+        "full": audit(0.1, same_image=weak, membership=silent()),
+    }
+    other = {"ihm": audit(0.1, same_image=result(0.8), membership=silent(), other=result(0.3))}
+    text = page(DOCUMENT | {"sets": {"demo": one, "mri": other}})
+    rows = text[text.index("## In short") : text.index("## What an attacker holds")].splitlines()
+    assert rows[2] == "|  | attack | chance | demo, hidden once | demo, full method | mri, hidden once |"
+    assert rows[4:6] == [
+        "| Is this very image in the store? (rank-1) | same_image | 0.02 | 1.00 [0.99, 1.01] | (0.60 [0.59, 0.61]) |"
+        " 0.80 [0.79, 0.81] |",
+        "| Did this patient train the classifier? (AUC) | membership | 0.02 | 0.90 [0.89, 0.91] | not measured |"
+        " not measured |",
+    ]
+    assert not rows[6]
+    assert set(SHORT) <= set(QUICK | FULL)
 
 
 def test_interval() -> None:
