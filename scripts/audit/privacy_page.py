@@ -22,7 +22,7 @@ SHORT = {
     "ridge_inversion_pixels": "The image, by regression from all true pairs (dB above the mean image)",
     "unet_inversion": "The image, by a U-Net from all true pairs (dB above the mean image)",
     "unet_inversion_self_made": "The image, by a U-Net from pairs that the attacker makes (dB above the mean image)",
-    "phase_retrieval": "The image, by phase retrieval (dB above the mean image)",
+    "phase_retrieval_from_mean_image": "The image, by phase retrieval (dB above the mean image)",
     "membership": "Did this patient train the classifier? (AUC)",
     "attribute_inference": "An attribute of the patient (AUC)",
 }
