@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from fesf.scripts.data.pictures import clean_axes
 
 LABELS = {"reidentification": "re-identification: rank-1", "inversion": "inversion: gain over the mean image, dB"}
 MARKERS = {"synthetic": "o", "enhanced": "s", "surrogate": "^"}
+PLACES = ((8, 6), (8, -12), (-44, 6), (-44, -12))
+"""Where labels stand about their markers, in points, in turn: settings that differ in beta alone lie close together."""
 INK, SOFT = "#111827", "#6b7280"
 
 
@@ -36,7 +39,8 @@ def draw_frontier(verdicts: Mapping[str, Mapping[str, Any]]) -> bytes:
         f"{marker} {stage}" for stage, marker in zip(("circle", "square", "triangle"), MARKERS, strict=True)
     )
     figure.suptitle(
-        f"alpha/beta at each marker; {stages}; filled: Pareto set (validation); ring: recommended", fontsize=9
+        f"{stages}; the larger, the larger alpha; filled, with alpha/beta: Pareto set (validation); ring: recommended",
+        fontsize=9,
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -48,14 +52,18 @@ def _draw_panel(axes: Axes, found: Mapping[str, Any], risk: str) -> None:
     if not measured:
         axes.text(0.5, 0.5, "this set cannot measure it", transform=axes.transAxes, ha="center", color=SOFT)
         return
+    alphas, places = sorted({row["alpha"] for row in found["settings"]}), itertools.cycle(PLACES)
     for row in measured:
-        x, result = row["test"][UTILITY]["value"], row["test"][risk]
-        y, face = result["value"], INK if name(row) in found["pareto"] else "white"
+        x, result, chosen = row["test"][UTILITY]["value"], row["test"][risk], name(row) in found["pareto"]
+        y, face = result["value"], INK if chosen else "white"
         axes.plot([x, x], [result["low"], result["high"]], color=SOFT, linewidth=0.8)
-        axes.plot([x], [y], MARKERS[row["stage"]], color=INK, markerfacecolor=face)
-        axes.annotate(f"{row['alpha']:g}/{row['beta']:g}", (x, y), (8, 4), textcoords="offset points", fontsize=7)
+        size = 4 + 2 * alphas.index(row["alpha"])
+        axes.plot([x], [y], MARKERS[row["stage"]], markersize=size, color=INK, markerfacecolor=face)
+        if chosen:
+            text = f"{row['alpha']:g}/{row['beta']:g}"
+            axes.annotate(text, (x, y), next(places), textcoords="offset points", fontsize=8)
         if name(row) == found["recommended"]:
-            axes.plot([x], [y], "o", markersize=16, markerfacecolor="none", markeredgecolor=INK)
+            axes.plot([x], [y], "o", markersize=20, markerfacecolor="none", markeredgecolor=INK)
     for corner, marker in (("plaintext", "*"), ("chance", "X")):
         at = found["corners"][corner]
         x, y = at[UTILITY]["value"], at[risk]["value"]
