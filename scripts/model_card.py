@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.audit.public_audit import ARMS as AUDITED
+from fesf.scripts.audit.short_table import SHORT, measured, short_table
 from fesf.scripts.audit.threats import HOLDS
 from fesf.scripts.data.files import SHARED, write_atomic
 from fesf.scripts.data.grid import ARMS, CNN
@@ -48,41 +48,11 @@ def accuracy_table(rows: Sequence[Mapping[str, str]]) -> str:
     return table(["set", "metric", "runs", *(TITLES[arm] for arm in ARMS)], lines)
 
 
-def attack_table(sets: Mapping[str, Any]) -> str:
-    """What each attack got from each store, those that succeeded in bold.
-
-    Args:
-        sets: of ``privacy.json``.
-    """
-    stores = [(name, arm, arms[arm]["results"]) for name, arms in sets.items() for arm in AUDITED if arm in arms]
-    attacks = {name: result for _, _, results in stores for name, result in results.items()}
-    lines = []
-    for name, attack in attacks.items():
-        cells = [_attacked(results.get(name)) for _, _, results in stores]
-        lines.append([name, ", ".join(attack["letters"]), attack["measure"], _chance(name, stores), *cells])
-    heads = [f"{name}, {AUDITED[arm]}" for name, arm, _ in stores]
-    return table(["attack", "holds", "what is measured", "chance", *heads], lines)
-
-
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
-
-
-def _attacked(result: Mapping[str, Any] | None) -> str:
-    if result is None or "store" not in result["conditions"]:
-        return "not measured"
-    store = result["conditions"]["store"]
-    text = f"{store['value']:.2f} [{store['low']:.2f}, {store['high']:.2f}]"
-    return f"**{text}**" if result["verdict"] == "succeeds" else text
-
-
-def _chance(name: str, stores: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
-    found = {f"{results[name]['conditions']['store']['chance']:.2f}" for _, _, results in stores
-             if name in results and "store" in results[name]["conditions"]}  # fmt: skip
-    return " to ".join(sorted({min(found), max(found)})) if found else "-"
 
 
 def commits(rows: Sequence[Mapping[str, str]]) -> str:
@@ -92,13 +62,14 @@ def commits(rows: Sequence[Mapping[str, str]]) -> str:
 
 def card(rows: Sequence[Mapping[str, str]], privacy: Mapping[str, Any]) -> str:
     """The card as Markdown, from ``results.csv`` and ``privacy.json``."""
-    letters = {letter for arms in privacy["sets"].values() for audit in arms.values()
-               for result in audit["results"].values() for letter in result["letters"]}  # fmt: skip
+    audits = [audit for arms in privacy["sets"].values() for audit in arms.values()]
+    letters = {letter for audit in audits for attack in SHORT if measured(audit, attack)
+               for letter in audit["results"][attack]["letters"]}  # fmt: skip
     return TEMPLATE.read_text(encoding="utf-8").format(
         caption=CAPTION,
         commits=commits(rows),
         accuracy=accuracy_table(rows),
-        attacks=attack_table(privacy["sets"]),
+        attacks=short_table(privacy["sets"]),
         audit_command=privacy["command"],
         audit_commit=privacy["commit"][:7],
         letters="\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items() if letter in letters),

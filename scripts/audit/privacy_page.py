@@ -8,25 +8,11 @@ from typing import Any
 
 from fesf.scripts.audit.frontier_page import section
 from fesf.scripts.audit.public_audit import ARMS
+from fesf.scripts.audit.short_table import interval, measured, short_table, store_cell
 from fesf.scripts.audit.threats import FINDINGS, HOLDS
 from fesf.scripts.data.text_page import table
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "privacy.md"
-SHORT = {
-    "same_image": "Is this very image in the store? (rank-1)",
-    "nearest_neighbour_gallery": "Who is the patient, given other images of known persons? (rank-1)",
-    "siamese_network_gallery": "Are these two images of one patient, by a trained network? (AUC)",
-    "host_recovery": "Which image of the public pool is the host? (rank-1)",
-    "amplitude_recovery_self_made": "Amplitudes in the band, host and recipe known (share recovered)",
-    "amplitude_recovery_gateway_adaptive": "Amplitudes in the band, by asking the gateway (share recovered)",
-    "ridge_inversion_pixels": "The image, by regression from all true pairs (dB above the mean image)",
-    "unet_inversion": "The image, by a U-Net from all true pairs (dB above the mean image)",
-    "unet_inversion_self_made": "The image, by a U-Net from pairs that the attacker makes (dB above the mean image)",
-    "phase_retrieval_from_mean_image": "The image, by phase retrieval (dB above the mean image)",
-    "membership": "Did this patient train the classifier? (AUC)",
-    "attribute_inference": "An attribute of the patient (AUC)",
-}
-"""The attacks of the page's first table, and what each asks; all others are below."""
 CONTROLS = {"plaintext": "plaintexts", "broken": "broken scheme", "permuted": "nothing of the patient"}
 
 
@@ -43,23 +29,10 @@ def page(document: Mapping[str, Any]) -> str:
     values |= {"versions": ", ".join(f"{name} {version}" for name, version in document["software"].items())}
     values |= {"letters": "\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items())}
     values |= {"attacks": _attack_table(attacks)}
-    values |= {"short": _short(sets)}
+    values |= {"short": short_table(sets)}
     values |= {"frontier": section(document.get("frontier", {}))}
     values |= {"sets": "\n\n".join(_set(name, arms) for name, arms in sets.items())}
     return TEMPLATE.read_text(encoding="utf-8").format(**values)
-
-
-def _short(sets: Mapping[str, Any]) -> str:
-    """The strongest attack on each question, every set and pass beside each other."""
-    header = ["", "attack", "chance", *(f"{name}, {ARMS[arm]}" for name, arms in sets.items() for arm in arms)]
-    rows = []
-    for attack, question in SHORT.items():
-        audits = [audit for arms in sets.values() for audit in arms.values()]
-        shown = [audit["results"][attack]["conditions"]["store"] for audit in audits if _measured(audit, attack)]
-        if shown:
-            chance = ", ".join(dict.fromkeys(f"{found['chance']:.2f}" for found in shown))
-            rows.append([question, attack, chance, *(_store(audit, attack) or "not measured" for audit in audits)])
-    return table(header, rows)
 
 
 def _attacks(sets: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -89,14 +62,14 @@ def _set(name: str, arms: Mapping[str, Any]) -> str:
         f"{size} pixels, {first['hosts']} images in the host pool; {_people(first, 'known')} known to an attacker with"
         f" true pairs, {_people(first, 'victims')} attacked. The pass that left the images in the store: {passes}.",
     ]
-    names = [attack for attack in _attacks({name: arms}) if any(_measured(audit, attack) for audit in arms.values())]
+    names = [attack for attack in _attacks({name: arms}) if any(measured(audit, attack) for audit in arms.values())]
     header = ["attack", "chance", *CONTROLS.values(), *(f"**{ARMS[arm]}**" for arm in arms), "seconds"]
     rows = [[attack, *_cells(arms, attack)] for attack in names]
     lines.append(table(header, rows))
     silent = [
         (first["results"][attack]["verdict"], attack)
         for attack in _attacks({name: arms})
-        if not _measured(first, attack)
+        if not measured(first, attack)
     ]
     if silent:
         lines.append("What this set does not say:\n\n" + _by_reason(silent))
@@ -123,31 +96,10 @@ def _people(audit: Mapping[str, Any], part: str) -> str:
     return f"{audit[part]['images']} images of {audit[part]['patients']} patients"
 
 
-def _measured(audit: Mapping[str, Any], attack: str) -> bool:
-    return bool(audit["results"].get(attack, {}).get("conditions"))
-
-
 def _cells(arms: Mapping[str, Any], attack: str) -> list[str]:
     """Chance and controls as they were for the first arm (the others' are in the JSON), then each arm."""
-    shown = next(audit["results"][attack] for audit in arms.values() if _measured(audit, attack))
+    shown = next(audit["results"][attack] for audit in arms.values() if measured(audit, attack))
     cells = [f"{shown['conditions']['store']['chance']:.2f}"]
     cells += [interval(shown["conditions"][name]) for name in CONTROLS]
-    cells += [_store(audit, attack) for audit in arms.values()]
+    cells += [store_cell(audit, attack) for audit in arms.values()]
     return [*cells, f"{sum(audit['results'][attack].get('seconds', 0.0) for audit in arms.values()):.0f}"]
-
-
-def _store(audit: Mapping[str, Any], attack: str) -> str:
-    """What the attack got from the store, in brackets where it does not count; empty where it was not measured."""
-    if not _measured(audit, attack):
-        return ""
-    text = interval(audit["results"][attack]["conditions"]["store"])
-    return f"({text})" if audit["results"][attack]["faults"] else text
-
-
-def interval(found: Mapping[str, float]) -> str:
-    """A value with its interval.
-
-    >>> interval({"value": 0.5, "low": 0.25, "high": 0.751})
-    '0.50 [0.25, 0.75]'
-    """
-    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fesf.scripts.model_card import END, START, accuracy_table, attack_table, main, with_table
+from fesf.scripts.model_card import END, START, accuracy_table, main, with_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,24 +25,6 @@ def test_means_and_deviations_are_over_runs_of_the_small_network() -> None:
     assert lines[2] == "| demo | AUC | 2 | 0.800 ± 0.14 | - | - | 0.600 |"
     assert lines[3] == "| demo | balanced accuracy | 2 | 0.500 ± 0.00 | - | - | 0.500 |"
     assert len(lines) == 4
-
-
-def result(value: float, verdict: str, chance: float = 0.1) -> dict[str, Any]:
-    store = {"value": value, "low": value - 0.1, "high": value + 0.1, "chance": chance}
-    return {"letters": ["a"], "measure": "rank-1", "verdict": verdict, "conditions": {"store": store}}
-
-
-def test_attacks_that_succeeded_are_bold_and_others_not() -> None:
-    sets = {
-        "demo": {
-            "full": {"results": {"nearest": result(0.5, "succeeds")}},
-            "ihm": {"results": {"nearest": result(0.2, "fails", 0.2), "other": result(0.3, "does not count")}},
-        }
-    }
-    lines = attack_table(sets).splitlines()
-    assert lines[0].endswith("| chance | demo, hidden once | demo, full method |")
-    assert lines[2] == "| nearest | a | rank-1 | 0.10 to 0.20 | 0.20 [0.10, 0.30] | **0.50 [0.40, 0.60]** |"
-    assert lines[3] == "| other | a | rank-1 | 0.10 | 0.30 [0.20, 0.40] | not measured |"
 
 
 def test_what_stands_around_the_table_stays() -> None:

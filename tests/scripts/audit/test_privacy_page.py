@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fesf.scripts.audit.privacy_page import SHORT, interval, page
-from fesf.scripts.audit.suite import FULL, QUICK
+from fesf.scripts.audit.privacy_page import page
 
 
 def result(value: float, faults: tuple[str, ...] = (), finding: str = "linkability") -> dict[str, Any]:
@@ -90,27 +89,3 @@ def test_what_holds_for_one_reason_is_one_line() -> None:
     line = "- first (hidden once), second (hidden once), second (full method): does not count: because"
     assert text.count("does not count: because") == 1
     assert line in text
-
-
-def test_the_first_table_sets_the_strongest_attacks_of_all_sets_beside_each_other() -> None:
-    weak = result(0.6, ("why",))
-    one = {
-        "ihm": audit(0.1, same_image=result(1.0), membership=result(0.9)),
-        "full": audit(0.1, same_image=weak, membership=silent()),
-    }
-    other = {"ihm": audit(0.1, same_image=result(0.8), membership=silent(), other=result(0.3))}
-    text = page(DOCUMENT | {"sets": {"demo": one, "mri": other}})
-    rows = text[text.index("## In short") : text.index("## What an attacker holds")].splitlines()
-    assert rows[2] == "|  | attack | chance | demo, hidden once | demo, full method | mri, hidden once |"
-    assert rows[4:6] == [
-        "| Is this very image in the store? (rank-1) | same_image | 0.02 | 1.00 [0.99, 1.01] | (0.60 [0.59, 0.61]) |"
-        " 0.80 [0.79, 0.81] |",
-        "| Did this patient train the classifier? (AUC) | membership | 0.02 | 0.90 [0.89, 0.91] | not measured |"
-        " not measured |",
-    ]
-    assert not rows[6]
-    assert set(SHORT) <= set(QUICK | FULL)
-
-
-def test_interval() -> None:
-    assert interval({"value": 4.806, "low": 4.5, "high": 5.0}) == "4.81 [4.50, 5.00]"
