@@ -63,7 +63,7 @@ def frontiers(jobs: Sequence[Job], records: Records) -> dict[str, dict[str, Any]
             found.setdefault(job.source.name, []).append(records.get(job))
     verdicts = {}
     for name, kept in found.items():
-        if all(record is not None and UTILITY in record.done | record.done.get("test", {}) for record in kept):
+        if all(record is not None and record.done.keys() & {UTILITY, "test", "refused"} for record in kept):
             *rows, bound = [record.done for record in kept]
             verdicts[name] = verdict(rows, bound[UTILITY]["test"], measurable(rows))
     return verdicts

@@ -73,6 +73,7 @@ def summary(found: Mapping[str, Any]) -> str:
         cells = [_cell(row["test"][risk]) for risk in RISKS]
         star = "*" if name(row) in found["pareto"] else " "
         lines.append(f"{star} {name(row):<34}{row['test'][UTILITY]['value']:8.3f}" + "".join(f"{c:>28}" for c in cells))
+    lines += [f"Not published: {setting}. {reason}" for setting, reason in found["refused"].items()]
     if not found["limits"]:
         lines.append("No limits were given: nothing is recommended. Write them down before you look.")
     else:

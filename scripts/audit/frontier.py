@@ -74,15 +74,19 @@ def verdict(rows: Sequence[Row], plaintext_utility: Mapping[str, Any], limits: M
     """What is kept of a sweep: its settings, where plaintexts and chance lie, the Pareto set, and what to take.
 
     Args:
-        rows: settings with ``validation``, ``test`` and the attacks' results on ``plaintext``.
+        rows: settings with ``validation``, ``test`` and the attacks' results on ``plaintext``; or ``refused``, why
+            nothing was published.
         plaintext_utility: of the network trained on plaintexts, on test patients.
         limits: see :func:`recommend`.
     """
+    refused = {name(row): row["refused"] for row in rows if "refused" in row}
+    rows = [row for row in rows if "refused" not in row]
     chosen = recommend(rows, limits)
     return {
         "limits": dict(limits),
         "corners": corners(rows, plaintext_utility),
         "settings": [{key: row[key] for key in ("stage", "alpha", "beta", "validation", "test")} for row in rows],
+        "refused": refused,
         "pareto": [name(rows[position]) for position in pareto(rows)],
         "recommended": None if chosen is None else name(rows[chosen]),
         "holds_on_test": None if chosen is None else within(rows[chosen], limits, "test"),

@@ -33,7 +33,7 @@ def section(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
         f" unasked (alpha {ALPHA:g}, beta {BETA:g}); all settings are in [{TABLE}]({TABLE}).",
     ]
     for title, found in verdicts.items():
-        lines += [f"### {title}, settings", _table(found), advice(found) + _without(found)]
+        lines += [f"### {title}, settings", _table(found), advice(found) + _without(found), *_refused(found)]
     return "\n\n".join(lines)
 
 
@@ -62,3 +62,7 @@ def _cell(result: Mapping[str, float] | None) -> str:
 def _without(found: Mapping[str, Any]) -> str:
     left = [LABELS[risk] for risk in LIMITS if risk not in found["limits"]]
     return f" Without a limit on what this set cannot measure: {', '.join(left)}." if left else ""
+
+
+def _refused(found: Mapping[str, Any]) -> list[str]:
+    return [f"Not published: {setting}. {reason}" for setting, reason in found["refused"].items()]

@@ -104,4 +104,4 @@ def frontier_jobs(source: Source) -> Iterator[OfFrontier]:
 
 def measurable(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """:data:`LIMITS` without those on a risk that the set cannot measure."""
-    return {risk: LIMITS[risk] for risk in RISKS if any(row["test"][risk] for row in rows)}
+    return {risk: LIMITS[risk] for risk in RISKS if any(row["test"][risk] for row in rows if "test" in row)}

@@ -21,6 +21,8 @@ from fesf.scripts.audit.scene import Scene
 from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.files import file_sha256, write_atomic
 from fesf.scripts.data.grid import Job, run_bundle
+from fesf.scripts.data.phase import PhaseCheckError
+from fesf.scripts.engines.errors import first_cause
 
 ATTACKS: dict[str, Attack] = {"reidentification": NearestNeighbour(), "inversion": RidgeInversion()}
 
@@ -159,9 +161,15 @@ class Setting(Trial):
             ids |= {"stage": self.stage, "generator_file": sweep.generator}
         if sweep.splits:
             ids |= {"previous_splits": sweep.splits}
-        run_bundle(["hide"], "hiding", "infer", **ids)
-        auc = self.train([], dataset_dir=store)
         found: dict[str, Any] = {"stage": self.stage, "alpha": self.alpha, "beta": self.beta, "plaintext": {}}
+        try:
+            run_bundle(["hide"], "hiding", "infer", **ids)
+        except Exception as error:
+            refused = first_cause(error)
+            if not isinstance(refused, PhaseCheckError):
+                raise
+            return found | {"refused": str(refused)}  # a finding: nobody can publish this
+        auc = self.train([], dataset_dir=store)
         for part in ("validation", "test"):
             scene = read_scene(sweep.cohort, store, self.hospital, sweep.hosts, section=part)
             found[part] = {UTILITY: auc[part]}

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fesf.scripts.data.cohort_table import CohortError
+
 Floats = NDArray[np.float32]
 
 MINIMUM_COHERENCE = 0.7
@@ -23,6 +25,10 @@ MAXIMUM_SHIFT_CHANGE = 1e-3
 """Most by which a pixel of a surrogate, in [0, 1], may change when its plaintext is shifted round: no stage may see the
 phase. A generator amplifies rounding; 3e-5 is the most measured. What lets the plaintext through changes by its
 contrast."""
+
+
+class PhaseCheckError(CohortError):
+    """A surrogate that would let more through than its plaintext's amplitude; nothing of its release is published."""
 
 
 @dataclass(frozen=True, slots=True)

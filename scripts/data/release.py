@@ -23,7 +23,7 @@ from fesf.scripts.data.kept_splits import plan_splits, save_splits
 from fesf.scripts.data.keys import commitment, derive_key, keyed_id, load_secret, refuse_demo_secret
 from fesf.scripts.data.linkage import LINKAGE_COLUMNS, encrypted_path
 from fesf.scripts.data.lock import locked
-from fesf.scripts.data.phase import PhaseCheck
+from fesf.scripts.data.phase import PhaseCheck, PhaseCheckError
 from fesf.scripts.data.recipe import Recipe
 from fesf.scripts.data.release_entry import log_withdrawal
 from fesf.scripts.data.splits import read_splits
@@ -187,10 +187,10 @@ class Release:
             check: result of the phase check on what ``content`` holds.
 
         Raises:
-            CohortError: when the phase check failed: then nothing is ever published.
+            PhaseCheckError: when the phase check failed: then nothing is ever published.
         """
         if not check.passed:
-            raise CohortError(
+            raise PhaseCheckError(
                 f"Row {row.row} of the cohort: its surrogate failed the phase check ({check.text}). Nothing was"
                 " published. Choose a smaller beta, or a host with fewer pixels at 0 and 1."
             )

@@ -130,6 +130,23 @@ def test_a_set_without_studies_is_not_linked(make_cohort: Callable[..., Path], t
     assert "not measured" in text
 
 
+def test_what_nobody_can_publish_is_a_finding(make_cohort: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_cohort(24)
+    for path in (folder / "hosts").iterdir():  # black and white: clipping takes the host's phase
+        write_png(path, np.indices((24, 24)).sum(0) % 2)
+    sweep = settings.Sweep(folder / "cohort.csv", folder / "hosts", tmp_path / "out", (24, 24), epochs=1)
+    (tmp_path / "out").mkdir(mode=0o700)
+    found = settings.Setting(sweep, "synthetic", 0.5, 1.0).work()
+    assert "its surrogate failed the phase check" in found["refused"]
+    assert "test" not in found
+    text = tune.summary(verdict([found], {"value": 0.9}, {"inversion": 0.0}))
+    assert "Not published: synthetic, alpha 0.5, beta 1. Row " in text
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(RuntimeError):
+        settings.Setting(sweep, "synthetic", 0.25, 1.0).work()  # a mistake stops the sweep
+
+
 def test_a_generator_and_its_splits_go_to_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
 

@@ -63,6 +63,15 @@ def test_what_cannot_be_measured_holds_no_limit():
     assert draw_frontier({"": verdict([row], found(0.9), {"inversion": 2.0})}).startswith(b"\x89PNG")
 
 
+def test_a_setting_that_nobody_can_publish_is_named_and_not_chosen():
+    refused = {"stage": "surrogate", "alpha": 0.1, "beta": 1.0, "plaintext": {}, "refused": "failed the phase check"}
+    kept = verdict([*ROWS, refused], found(0.9), {"reidentification": 0.5})
+    assert kept["refused"] == {"surrogate, alpha 0.1, beta 1": "failed the phase check"}
+    assert kept["recommended"] == "synthetic, alpha 0.05, beta 0.5"
+    assert [row["alpha"] for row in kept["settings"]] == [0.02, 0.05, 0.1, 0.25]
+    assert len(list(csv.DictReader(io.StringIO(table({"": kept}).decode())))) == 4
+
+
 def test_the_corners_are_plaintexts_and_chance():
     bounds = corners(ROWS, found(0.9))
     assert bounds["plaintext"]["reidentification"]["value"] == 0.75  # of the widest band

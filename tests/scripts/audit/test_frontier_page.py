@@ -33,5 +33,11 @@ def test_a_set_that_cannot_measure_a_risk_says_so() -> None:
     )
 
 
+def test_a_setting_that_nobody_can_publish_is_named() -> None:
+    refused = {"stage": "surrogate", "alpha": 0.1, "beta": 1.0, "refused": "Row 3 of the cohort: failed."}
+    text = section({"mri": verdict([*ROWS, refused], found(0.9), {"inversion": 9.0})})
+    assert text.endswith("Not published: surrogate, alpha 0.1, beta 1. Row 3 of the cohort: failed.")
+
+
 def test_without_settings_the_page_says_so() -> None:
     assert section({}) == "Not measured in this run."

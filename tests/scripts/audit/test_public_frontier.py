@@ -82,7 +82,7 @@ def test_other_attacks_are_another_job(source: Source, monkeypatch: pytest.Monke
 
 def test_what_a_set_cannot_measure_has_no_limit() -> None:
     row = {"test": {"reidentification": None, "inversion": {"value": 1.0}}}
-    assert measurable([row]) == {"inversion": 2.0}
+    assert measurable([row, {"refused": "failed the phase check"}]) == {"inversion": 2.0}
     assert measurable([{"test": {"reidentification": {"value": 0.1}, "inversion": {"value": 1.0}}}]) == {
         "reidentification": 0.3, "inversion": 2.0
     }  # fmt: skip
