@@ -65,7 +65,8 @@ def frontiers(jobs: Sequence[Job], records: Records) -> dict[str, dict[str, Any]
     for name, kept in found.items():
         if all(record is not None and record.done.keys() & {UTILITY, "test", "refused"} for record in kept):
             *rows, bound = [record.done for record in kept]
-            verdicts[name] = verdict(rows, bound[UTILITY]["test"], measurable(rows))
+            origin = {f"{key}s": sorted({record.done[key] for record in kept}) for key in ("commit", "machine")}
+            verdicts[name] = verdict(rows, bound[UTILITY]["test"], measurable(rows)) | origin
     return verdicts
 
 

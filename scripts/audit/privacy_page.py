@@ -29,10 +29,22 @@ def page(document: Mapping[str, Any]) -> str:
     values |= {"versions": ", ".join(f"{name} {version}" for name, version in document["software"].items())}
     values |= {"letters": "\n".join(f"- ({letter}) {text}" for letter, text in HOLDS.items())}
     values |= {"attacks": _attack_table(attacks)}
-    values |= {"short": short_table(sets)}
+    values |= {"short": short_table(sets), "origins": _origins(document)}
     values |= {"frontier": section(document.get("frontier", {}))}
     values |= {"sets": "\n\n".join(_set(name, arms) for name, arms in sets.items())}
     return TEMPLATE.read_text(encoding="utf-8").format(**values)
+
+
+def _origins(document: Mapping[str, Any]) -> str:
+    """At which commits, and on which machines, the figures were computed that records hold."""
+    audits = [audit for arms in document["sets"].values() for audit in arms.values()]
+    swept = document.get("frontier", {}).values()
+    found = {}
+    for key in ("commit", "machine"):
+        of_sweeps = {value for verdict in swept for value in verdict[f"{key}s"]}
+        found[key] = sorted({audit[key] for audit in audits} | of_sweeps)
+    commits = ", ".join(dict.fromkeys(commit[:7] for commit in found["commit"]))
+    return f"Attacks were run at commits {commits} on {'; '.join(found['machine'])}."
 
 
 def _attacks(sets: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -44,7 +44,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             if isinstance(job, Audited | OfFrontier) and job.source.name == "demo":
                 job.folder.mkdir(parents=True)
                 (job.source.folder / "done.json").write_text(json.dumps({"key": job.source.key}))
-                (job.folder / "done.json").write_text(json.dumps(done(job) | {"key": job.key, "commit": "abc"}))
+                (job.folder / "done.json").write_text(
+                    json.dumps(done(job) | {"key": job.key, "commit": "abc", "machine": "M"})
+                )
                 finished(job)
         return []
 

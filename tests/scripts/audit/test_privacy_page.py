@@ -30,7 +30,7 @@ def silent() -> dict[str, Any]:
 
 
 def audit(alpha: float, **results: dict[str, Any]) -> dict[str, Any]:
-    release = {"alpha": alpha, "beta": 0.5, "hosts": 48, "size": [64, 64]}
+    release = {"alpha": alpha, "beta": 0.5, "hosts": 48, "size": [64, 64], "commit": "0123456789", "machine": "M"}
     return release | {
         "known": {"images": 30, "patients": 10},
         "victims": {"images": 12, "patients": 4},
@@ -64,6 +64,7 @@ def test_each_attack_stands_beside_its_controls() -> None:
     assert "30 images of 10 patients known to an attacker with true pairs, 12 images of 4 patients attacked" in text
     assert "hidden once, alpha 0.1, beta 0.5, full method, alpha 0.25, beta 0.5." in text
     assert "- (e') the victim's same image" in text
+    assert "Attacks were run at commits 0123456 on M." in text
 
 
 def test_a_set_without_gaps_says_nothing_of_them() -> None:
