@@ -29,7 +29,7 @@ An age of four characters (AS) is too short to be unique and is marked by an inv
 ...) hold no text and no marker. A run of fewer than 95 bytes of an array can be missed, flat background is not looked
 for, and neither are forms that are not listed: an encryption, a transliteration, what remains of a plaintext in a
 surrogate's amplitudes. This page says how many identifiers were found, not that surrogates are anonymous
-([limits](../README.md#limits))."""
+([limits](../README.md#privacy))."""
 
 
 def page(result: Mapping[str, Any]) -> str:
