@@ -102,12 +102,13 @@ def test_figure3_is_a_row_for_each_set_with_every_image_in_its_place(
             steps = (np.arange(len(shown)) + 0.5) / len(shown) * len(image)
             across = (np.arange(shown.shape[1]) + 0.5) / shown.shape[1] * image.shape[1]
             expected = np.rint(image * 255)[np.ix_(steps.astype(int), across.astype(int))]
-            # An edge pixel may belong to the neighbour: most agree, all where the neighbours do.
-            assert np.mean(np.abs(shown - expected) <= 2) > 0.8
+            # An edge pixel may belong to the neighbour: those inside agree.
+            inside = np.ix_(np.abs(steps % 1 - 0.5) < 0.3, np.abs(across % 1 - 0.5) < 0.3)
+            assert np.abs(shown - expected)[inside].max() <= 2
             for other in images:
                 if other is not image:
                     wrong = np.rint(other * 255)[np.ix_(steps.astype(int), across.astype(int))]
-                    assert np.abs(shown - wrong).mean() > 2 * np.abs(shown - expected).mean()
+                    assert np.abs(shown - wrong)[inside].mean() > 2 * np.abs(shown - expected)[inside].mean()
         assert lefts == sorted(lefts)
         assert len(set(tops)) == 1
     assert axes[0][0].get_window_extent().y0 > axes[1][0].get_window_extent().y1
