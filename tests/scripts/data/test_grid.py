@@ -407,3 +407,12 @@ def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
     assert outcome.probabilities == pytest.approx(arms["full"].probabilities, abs=1e-6)
     assert done["quality"] == source.done["quality"]
     assert done["clipped_share"] == source.done["clipped_share"]["full"]
+
+
+def test_the_secret_follows_from_set_and_run_and_is_written_once(tmp_path: Path) -> None:
+    one, same, other = (Source("demo", run, "", str(tmp_path / place)) for run, place in ((0, "a"), (0, "b"), (1, "a")))
+    for source in (one, same, other):
+        source.folder.mkdir(parents=True)
+    first = one.secret().stat()
+    assert one.secret().stat().st_ino == first.st_ino  # another job may be reading it
+    assert one.secret().read_bytes() == same.secret().read_bytes() != other.secret().read_bytes()
