@@ -104,6 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given += ["--sets", *options.sets] if options.sets != list(NAMES) else []
         given += ["--quick"] if options.quick else []
         chosen = frontiers(jobs, records)
+        for name in () if options.quick else [name for name in found if name not in chosen]:
+            print(f"{name} has no frontier on the page: not all of its settings are done.", file=sys.stderr)
         document = provenance(" ".join(given), SOFTWARE) | {"seed": 0, "sets": found, "frontier": chosen}
         out.mkdir(parents=True, exist_ok=True)
         if chosen:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fesf.scripts.audit.frontier import RISKS, UTILITY, advice, name, table, verdict
+from fesf.scripts.audit.frontier import RISKS, UTILITY, advice, cell, name, table, verdict
 from fesf.scripts.audit.frontier_picture import MARKERS, draw_frontier
 from fesf.scripts.audit.settings import Plaintext, Setting, Sweep
 from fesf.scripts.data.cohort import CohortError
@@ -70,7 +70,7 @@ def summary(found: Mapping[str, Any]) -> str:
     """
     lines = [f"{'setting (* Pareto set)':<36}{'AUC':>8}" + "".join(f"{risk:>28}" for risk in RISKS)]
     for row in found["settings"]:
-        cells = [_cell(row["test"][risk]) for risk in RISKS]
+        cells = [cell(row["test"][risk]) for risk in RISKS]
         star = "*" if name(row) in found["pareto"] else " "
         lines.append(f"{star} {name(row):<34}{row['test'][UTILITY]['value']:8.3f}" + "".join(f"{c:>28}" for c in cells))
     lines += [f"Not published: {setting}. {reason}" for setting, reason in found["refused"].items()]
@@ -79,10 +79,6 @@ def summary(found: Mapping[str, Any]) -> str:
     else:
         lines.append(advice(found))
     return "\n".join(lines)
-
-
-def _cell(found: Any) -> str:
-    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]" if found else "not measured"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

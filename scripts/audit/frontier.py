@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fesf.scripts.audit.words import interval
 from fesf.scripts.data.files import to_csv
 
 RISKS = ("reidentification", "inversion")
@@ -101,6 +102,13 @@ def advice(found: Mapping[str, Any]) -> str:
     return f"Recommended: {found['recommended']}; on test patients it {held} the limits."
 
 
+def cell(result: Mapping[str, float] | None) -> str:
+    """A result with its interval where it has one."""
+    if not result:
+        return "not measured"
+    return interval(result) if "low" in result else f"{result['value']:.2f}"
+
+
 def table(verdicts: Mapping[str, Mapping[str, Any]]) -> bytes:
     """The content of ``frontier.csv``: a line a setting.
 
@@ -113,14 +121,15 @@ def table(verdicts: Mapping[str, Mapping[str, Any]]) -> bytes:
         for what in (UTILITY, *RISKS)
         for key in ("value", "low", "high")
     ]
-    lines = []
+    lines: list[dict[str, Any]] = []
     for title, found in verdicts.items():
         for row in found["settings"]:
-            line: dict[str, Any] = {"set": title} if title else {}
-            line |= {key: row[key] for key in ("stage", "alpha", "beta")}
+            line = {"set": title, **{key: row[key] for key in ("stage", "alpha", "beta")}}
             line |= {"pareto": int(name(row) in found["pareto"]), "recommended": int(name(row) == found["recommended"])}
             for part, what, key in parts:
                 value = (row[part][what] or {}).get(key)
                 line[f"{part}_{what}_{key}"] = "" if value is None or not math.isfinite(value) else f"{value:.4f}"
             lines.append(line)
-    return to_csv(list(lines[0]), lines)
+    columns = ["set"] if any(verdicts) else []
+    columns += ["stage", "alpha", "beta", "pareto", "recommended", *("_".join(part) for part in parts)]
+    return to_csv(columns, ({column: line[column] for column in columns} for line in lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fesf.scripts.audit.frontier import RISKS, UTILITY, advice, name
+from fesf.scripts.audit.frontier import RISKS, UTILITY, advice, cell, name
 from fesf.scripts.audit.frontier_picture import LABELS
 from fesf.scripts.audit.public_frontier import ALPHA, BETA, LIMITS
 from fesf.scripts.data.text_page import table
@@ -49,14 +49,7 @@ def _table(found: Mapping[str, Any]) -> str:
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
-    return [_cell(found[what]) for what in (UTILITY, *RISKS)]
-
-
-def _cell(result: Mapping[str, float] | None) -> str:
-    if not result:
-        return "not measured"
-    ends = f" [{result['low']:.2f}, {result['high']:.2f}]" if "low" in result else ""
-    return f"{result['value']:.2f}{ends}"
+    return [cell(found[what]) for what in (UTILITY, *RISKS)]
 
 
 def _without(found: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fesf.scripts.audit.frontier_page import section
 from fesf.scripts.audit.public_audit import ARMS
-from fesf.scripts.audit.short_table import interval, measured, short_table, store_cell
+from fesf.scripts.audit.short_table import measured, short_table, store_cell
 from fesf.scripts.audit.threats import FINDINGS, HOLDS
+from fesf.scripts.audit.words import interval
 from fesf.scripts.data.text_page import table
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "privacy.md"
@@ -79,9 +80,10 @@ def _set(name: str, arms: Mapping[str, Any]) -> str:
     rows = [[attack, *_cells(arms, attack)] for attack in names]
     lines.append(table(header, rows))
     silent = [
-        (first["results"][attack]["verdict"], attack)
+        (audit["results"][attack]["verdict"], f"{attack} ({ARMS[arm]})" if attack in names else attack)
         for attack in _attacks({name: arms})
-        if not measured(first, attack)
+        for arm, audit in arms.items()
+        if not measured(audit, attack)
     ]
     if silent:
         lines.append("What this set does not say:\n\n" + _by_reason(silent))
@@ -101,7 +103,7 @@ def _by_reason(found: Sequence[tuple[str, str]]) -> str:
     reasons: dict[str, list[str]] = {}
     for reason, what in found:
         reasons.setdefault(reason, []).append(what)
-    return "\n".join(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items())
+    return "\n".join(f"- {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
 
 
 def _people(audit: Mapping[str, Any], part: str) -> str:

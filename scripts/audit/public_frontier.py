@@ -34,11 +34,16 @@ class OfFrontier(OfSource):
     @property
     def sweep(self) -> Sweep:
         """What all trials of the source share."""
-        source, root = self.source, self.source.folder / "frontier"
-        generator, splits = source.hospital / "iqem" / "generator.pt", source.hospital / "splits.csv"
-        pool = source.cohort.parent / "hosts"
-        sweep = Sweep(source.cohort, pool, root, source.image_size, seed=source.run)
-        return replace(sweep, generator=generator, splits=splits)
+        source = self.source
+        return Sweep(
+            source.cohort,
+            source.cohort.parent / "hosts",
+            source.folder / "frontier",
+            source.image_size,
+            seed=source.run,
+            generator=source.hospital / "iqem" / "generator.pt",
+            splits=source.hospital / "splits.csv",
+        )
 
     @property
     def trial(self) -> Trial:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fesf.scripts.audit.public_audit import ARMS
+from fesf.scripts.audit.words import interval
 from fesf.scripts.data.text_page import table
 
 SHORT = {
@@ -58,12 +59,3 @@ def store_cell(audit: Mapping[str, Any], attack: str) -> str:
         return ""
     text = interval(audit["results"][attack]["conditions"]["store"])
     return f"({text})" if audit["results"][attack]["faults"] else text
-
-
-def interval(found: Mapping[str, float]) -> str:
-    """A value with its interval.
-
-    >>> interval({"value": 0.5, "low": 0.25, "high": 0.751})
-    '0.50 [0.25, 0.75]'
-    """
-    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"

@@ -35,6 +35,15 @@ def number(value: float) -> str:
     return f"{value:.3f}" if 0.0005 <= abs(value) < 0.095 else f"{value + 0.0:.2f}".replace("-0.00", "0.00")
 
 
+def interval(found: Mapping[str, float]) -> str:
+    """A value with its interval.
+
+    >>> interval({"value": 0.5, "low": 0.25, "high": 0.751})
+    '0.50 [0.25, 0.75]'
+    """
+    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+
+
 def title(name: str) -> str:
     """How the page heads an attack: the name that limits use, as words."""
     return name.replace("_", " ").capitalize()

@@ -117,7 +117,9 @@ def test_a_part_names_itself(ran: list[Job], tmp_path: Path) -> None:
     assert not (tmp_path / "audits").exists()  # of the full attacks alone
 
 
-def test_a_set_with_a_setting_missing_has_no_frontier(ran: list[Job], tmp_path: Path) -> None:
+def test_a_set_with_a_setting_missing_has_no_frontier(
+    ran: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     asked = ["--work", str(tmp_path / "run"), "--out", str(out), "--sets", "demo"]
     assert privacy.main(asked) == 0
@@ -125,6 +127,11 @@ def test_a_set_with_a_setting_missing_has_no_frontier(ran: list[Job], tmp_path: 
     (tmp_path / "run/demo/0/frontier/settings/plaintext/done.json").unlink()
     jobs = privacy.plan(tmp_path, tmp_path / "run", ["demo"], True)
     assert privacy.frontiers(jobs, Records(out / "audits")) == {}
+    capsys.readouterr()
+    monkeypatch.setattr(privacy, "run_jobs", lambda *given: [])
+    assert privacy.main(asked) == 0
+    assert capsys.readouterr().err == "demo has no frontier on the page: not all of its settings are done.\n"
+    assert "Not measured in this run." in (out / "privacy.md").read_text()
 
 
 def test_failures_are_named(

@@ -72,6 +72,14 @@ def test_a_setting_that_nobody_can_publish_is_named_and_not_chosen():
     assert len(list(csv.DictReader(io.StringIO(table({"": kept}).decode())))) == 4
 
 
+def test_a_sweep_of_which_nothing_can_be_published_is_written_all_the_same():
+    refused = {"stage": "synthetic", "alpha": 0.5, "beta": 1.0, "plaintext": {}, "refused": "failed the phase check"}
+    kept = verdict([refused], found(0.9), {"reidentification": 0.5})
+    assert kept["recommended"] is None
+    assert table({"": kept}).decode().startswith("stage,alpha,beta,pareto,recommended,validation_auc_value,")
+    assert draw_frontier({"": kept}).startswith(b"\x89PNG")
+
+
 def test_the_corners_are_plaintexts_and_chance():
     bounds = corners(ROWS, found(0.9))
     assert bounds["plaintext"]["reidentification"]["value"] == 0.75  # of the widest band

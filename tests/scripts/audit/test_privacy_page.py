@@ -81,6 +81,9 @@ def test_an_attack_that_one_arm_lacks_leaves_a_gap() -> None:
         line for line in page(DOCUMENT | {"sets": {"demo": arms}}).splitlines() if line.startswith("| nearest | 0")
     )
     assert row.endswith("| 0.70 [0.69, 0.71] |  | 3 |")
+    arms["ihm"]["results"]["other"] = arms["full"]["results"]["other"] = silent()
+    text = page(DOCUMENT | {"sets": {"demo": arms}})
+    assert "- nearest (full method), other: cannot be measured: no studies." in text
 
 
 def test_what_holds_for_one_reason_is_one_line() -> None:

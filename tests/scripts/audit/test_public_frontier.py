@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fesf.scripts.audit import public_frontier, settings
-from fesf.scripts.audit.public_frontier import POINTS, Bound, Tried, frontier_jobs, measurable
+from fesf.scripts.audit.public_frontier import ALPHA, BETA, LIMITS, POINTS, Bound, Tried, frontier_jobs, measurable
 from fesf.scripts.data.grid import Source
+from fesf.scripts.data.run_folder import configs_folder
 
 
 @pytest.fixture
@@ -78,6 +79,13 @@ def test_other_attacks_are_another_job(source: Source, monkeypatch: pytest.Monke
     before = job.key
     monkeypatch.setattr(public_frontier, "settings_of", lambda attack: "another")
     assert job.key != before
+
+
+def test_the_default_is_hides_and_the_limits_are_the_examples() -> None:
+    own = json.loads((configs_folder() / "hide.json").read_text())
+    assert (own["alpha"], own["beta"]) == (ALPHA, BETA)
+    example = " ".join(f"--most-{risk} {limit:g}" for risk, limit in LIMITS.items())
+    assert example in (Path(__file__).parents[3] / "docs" / "audit.md").read_text()
 
 
 def test_what_a_set_cannot_measure_has_no_limit() -> None:

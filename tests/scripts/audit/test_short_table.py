@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fesf.scripts.audit.short_table import SHORT, interval, short_table
+from fesf.scripts.audit.short_table import SHORT, short_table
 from fesf.scripts.audit.suite import FULL, QUICK
 from tests.scripts.audit.test_privacy_page import audit, result, silent
 
@@ -26,7 +26,3 @@ def test_a_row_a_question_and_a_column_a_store() -> None:
 
 def test_every_question_has_an_attack_of_the_audit() -> None:
     assert set(SHORT) <= set(QUICK | FULL)
-
-
-def test_interval() -> None:
-    assert interval({"value": 4.806, "low": 4.5, "high": 5.0}) == "4.81 [4.50, 5.00]"
