@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fesf.scripts.audit.details_table import details_table
 from fesf.scripts.audit.frontier_page import section
 from fesf.scripts.audit.public_audit import ARMS
 from fesf.scripts.audit.short_table import measured, short_table, store_cell
@@ -78,7 +79,7 @@ def _set(name: str, arms: Mapping[str, Any]) -> str:
     names = [attack for attack in _attacks({name: arms}) if any(measured(audit, attack) for audit in arms.values())]
     header = ["attack", "chance", *CONTROLS.values(), *(f"**{ARMS[arm]}**" for arm in arms), "seconds"]
     rows = [[attack, *_cells(arms, attack)] for attack in names]
-    lines.append(table(header, rows))
+    lines += [table(header, rows), *filter(None, [details_table(arms)])]
     silent = [
         (audit["results"][attack]["verdict"], f"{attack} ({ARMS[arm]})" if attack in names else attack)
         for attack in _attacks({name: arms})
