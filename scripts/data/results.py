@@ -12,7 +12,7 @@ from fesf.scripts.data.grid import ARMS, CNN, DEMO, Cell, Job, Source
 from fesf.scripts.data.outcome import Outcome
 from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.data.records import Records
-from fesf.scripts.data.studies import PaperLoss, Rehidden, SecondPass, SweepPoint
+from fesf.scripts.data.studies import LambdaCell, OtherLambda, Rehidden, SecondPass, SweepPoint
 from fesf.scripts.engines.metrics import Floats
 
 SHOWN = ("auc", "balanced_accuracy")
@@ -62,6 +62,12 @@ def paired_difference(pairs: Sequence[tuple[Outcome, Outcome]], same_test: bool,
     return result
 
 
+def differences(runs: Sequence[Arms], first: str, second: str) -> dict[str, Any]:
+    """Second arm less first over runs; see :func:`paired_difference`."""
+    pairs = [(arms[first], arms[second]) for arms in runs]
+    return paired_difference(pairs, all(one.rows == pairs[0][0].rows for one, _ in pairs))
+
+
 @dataclass(frozen=True)
 class SetResult:
     """What is done of one set.
@@ -70,7 +76,8 @@ class SetResult:
         name: the set.
         sources: its folds or seeds whose source is done.
         networks: by network, the runs of which every arm is done: run number and outcome of each arm.
-        paper_loss: what the IQEM with lambda = 0 left behind; None while that is not done.
+        lambdas: by another lambda than our own, what the first run's IQEM left behind (``done.json``).
+        lambda_arms: by another lambda, the small CNN's outcome on the arms that its generator made.
         sweep: by (alpha, beta), the small CNN's outcome on images of the IHM alone.
         second_pass: by run of the small CNN, its outcome and ``done.json`` under the stronger second pass.
         figures: by run, what its source left behind (``done.json``).
@@ -79,7 +86,8 @@ class SetResult:
     name: str
     sources: list[Source]
     networks: dict[str, list[tuple[int, Arms]]]
-    paper_loss: dict[str, Any] | None = None
+    lambdas: dict[float, dict[str, Any]] = field(default_factory=dict)
+    lambda_arms: dict[float, Arms] = field(default_factory=dict)
     sweep: dict[tuple[float, float], Outcome] = field(default_factory=dict)
     second_pass: dict[int, tuple[Outcome, dict[str, Any]]] = field(default_factory=dict)
     figures: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -104,17 +112,24 @@ class SetResult:
 
     def difference(self, network: str, first: str, second: str) -> dict[str, Any]:
         """Second arm less first; see :func:`paired_difference`."""
-        runs = self.arms(network)
-        return self._paired([(arms[first], arms[second]) for arms in runs])
+        return differences(self.arms(network), first, second)
 
     def second_pass_difference(self, first: str) -> dict[str, Any]:
         """The stronger second pass less an arm, over its runs; see :func:`paired_difference`."""
         runs = self.networks.get(CNN, [])
-        return self._paired([(arms[first], self.second_pass[run][0]) for run, arms in runs if run in self.second_pass])
+        both = [arms | {"": self.second_pass[run][0]} for run, arms in runs if run in self.second_pass]
+        return differences(both, first, "")
 
-    @staticmethod
-    def _paired(pairs: Sequence[tuple[Outcome, Outcome]]) -> dict[str, Any]:
-        return paired_difference(pairs, all(first.rows == pairs[0][0].rows for first, _ in pairs))
+    def by_lambda(self) -> dict[float, tuple[dict[str, Any], Arms]]:
+        """By lambda, our own among them: what the first run's IQEM left behind, and the small CNN's arms that are done,
+        IHM's with them; empty while the first run is not done."""
+        first = next((arms for run, arms in self.networks.get(CNN, []) if run == 0), None)
+        if first is None:
+            return {}
+        found = {self.sources[0].content_weight: (self.figures[0], first)}
+        for weight, done in self.lambdas.items():
+            found[weight] = done, {"ihm": first["ihm"]} | self.lambda_arms.get(weight, {})
+        return dict(sorted(found.items()))
 
     @property
     def majority_accuracy(self) -> float:
@@ -180,10 +195,13 @@ def collect(jobs: Sequence[Job], records: Records | None = None) -> Results:
                 arms = {cell.arm: kept[cell].predicted for cell in mine if cell.network == network}
                 if set(arms) == set(ARMS):
                     networks.setdefault(network, []).append((source.run, arms))
-        papers = [kept[job].done for job in kept if isinstance(job, PaperLoss) and job.source in found]
-        paper = [done for done in papers if "refused" not in done]
+        lambdas = {job.weight: kept[job].done for job in kept if isinstance(job, OtherLambda) and job.source in found}
         rehidden = {job: kept[job] for job in kept if isinstance(job, Rehidden) and job.source in found}
         sweep = {(job.alpha, job.beta): it.predicted for job, it in rehidden.items() if isinstance(job, SweepPoint)}
+        lambda_arms: dict[float, Arms] = {}
+        for job, it in rehidden.items():
+            if isinstance(job, LambdaCell) and it.outcome is not None:
+                lambda_arms.setdefault(job.weight, {})[job.arm] = it.outcome
         counted = {run for run, _ in networks.get(CNN, [])}
         second = {
             job.source.run: (it.predicted, it.done)
@@ -192,7 +210,7 @@ def collect(jobs: Sequence[Job], records: Records | None = None) -> Results:
         }
         if found:
             figures = {source.run: kept[source].done for source in found}
-            sets.append(SetResult(name, found, networks, paper[0] if paper else None, sweep, second, figures))
+            sets.append(SetResult(name, found, networks, lambdas, lambda_arms, sweep, second, figures))
     commits, machines = (list(dict.fromkeys(it.done[of] for it in kept.values())) for of in ("commit", "machine"))
     refused = {job.title: it.done["refused"] for job, it in kept.items() if "refused" in it.done}
     return Results(sets, len(kept), len(jobs), commits, machines, refused)

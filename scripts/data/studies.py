@@ -1,4 +1,4 @@
-"""What the reproduction asks beside its cells: the paper's loss, a stronger second pass, other alphas and betas."""
+"""What the reproduction asks beside its cells: other lambdas, a stronger second pass, other alphas and betas."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from fesf.scripts.data.grid import (
     DEMO,
+    STAGES,
     Job,
     OfSource,
     Source,
@@ -22,36 +23,47 @@ from fesf.scripts.data.grid import (
 )
 
 ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
+LAMBDAS = (0.0, 80.0)
+"""Weights of the IQEM's content term beside enhance.json's own: the paper's loss, and four times our own."""
 SWEPT = (DEMO, "us_breastmnist")
+GENERATED = ("iqem", "full")
+"""Arms whose images a generator made."""
 STRONG = (0.25, 1.0)
 """alpha' and beta' of the stronger second pass: all of the plaintext's amplitude in a wider band."""
 
 
 @dataclass(frozen=True)
-class PaperLoss(OfSource):
-    """The IQEM of a source with lambda = 0, the paper's loss: image quality only."""
+class OtherLambda(OfSource):
+    """The IQEM of a source with another lambda, 0 being the paper's loss: the generator and its image quality."""
+
+    weight: float
 
     @property
     def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/paper_loss"
+        return f"{self.source.name}/{self.source.run}/lambda/{self.weight:g}/generator"
 
     @property
     def folder(self) -> Path:
-        return self.source.folder / "paper_loss"
+        return self.source.folder / "lambda" / f"{self.weight:g}"
 
     @property
     def settings(self) -> list[Any]:
-        return self.source.settings
+        return [self.source.settings, self.weight]
 
     @property
     def configs(self) -> tuple[str, ...]:
         return self.source.configs
 
+    @property
+    def generator(self) -> Path:
+        """Its weights."""
+        return self.folder / "hospital" / "iqem" / "generator.pt"
+
     def work(self) -> dict[str, Any]:
         hospital = self.folder / "hospital"
         shutil.rmtree(hospital, ignore_errors=True)
         ids = self.source.ids | {"previous_splits": self.source.hospital / "splits.csv"}
-        training = ids | self.source.training_ids | {"content_weight": 0.0}
+        training = ids | self.source.training_ids | {"content_weight": self.weight}
         refused = train_generator(hospital_dir=hospital, **training)
         if refused:
             return {"refused": refused}
@@ -64,19 +76,22 @@ class PaperLoss(OfSource):
 
 @dataclass(frozen=True)
 class Rehidden(OfSource):
-    """The small CNN on the same cohort hidden with another alpha and beta."""
+    """The small CNN on the same cohort hidden in another way."""
 
-    alpha: float
-    beta: float
     kind: ClassVar[str]
 
     @property
+    def variant(self) -> str:
+        """Which of its kind."""
+        raise NotImplementedError
+
+    @property
     def title(self) -> str:
-        return f"{self.source.name}/{self.source.run}/{self.kind}/{self.alpha}/{self.beta}"
+        return f"{self.source.name}/{self.source.run}/{self.kind}/{self.variant}"
 
     @property
     def folder(self) -> Path:
-        return self.source.folder / self.kind / f"{self.alpha}-{self.beta}"
+        return self.source.folder / self.kind / self.variant.replace("/", "-")
 
     @property
     def linkage(self) -> Path:
@@ -89,6 +104,8 @@ class Rehidden(OfSource):
         raise NotImplementedError
 
     def work(self) -> dict[str, Any]:
+        if self.is_void:
+            return {}
         hospital, store = self.folder / "hospital", self.folder / "store"
         for place in (hospital, store):
             shutil.rmtree(place, ignore_errors=True)
@@ -103,7 +120,57 @@ class Rehidden(OfSource):
 
 
 @dataclass(frozen=True)
-class SweepPoint(Rehidden):
+class LambdaCell(Rehidden):
+    """An arm that a generator made, with the one of another lambda."""
+
+    weight: float
+    arm: str
+    kind = "lambda"
+
+    @property
+    def variant(self) -> str:
+        return f"{self.weight:g}/{self.arm}"
+
+    @property
+    def before(self) -> OtherLambda:
+        """What trains the generator."""
+        return OtherLambda(self.source, self.weight)
+
+    @property
+    def after(self) -> tuple[Job, ...]:
+        return self.source, self.before
+
+    @property
+    def is_void(self) -> bool:
+        return super().is_void or "refused" in self.before.done
+
+    @property
+    def settings(self) -> list[Any]:
+        return [self.before.key, self.arm]
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        return "hide", "train", "evaluate"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {"generator_file": self.before.generator, "stage": STAGES[self.arm]}
+
+
+@dataclass(frozen=True)
+class OtherRecipe(Rehidden):
+    """Hidden with another alpha and beta."""
+
+    alpha: float
+    beta: float
+
+    @property
+    def variant(self) -> str:
+        return f"{self.alpha}/{self.beta}"
+
+
+@dataclass(frozen=True)
+class SweepPoint(OtherRecipe):
     """Images of the IHM alone at another alpha and beta."""
 
     kind = "sweep"
@@ -122,7 +189,7 @@ class SweepPoint(Rehidden):
 
 
 @dataclass(frozen=True)
-class SecondPass(Rehidden):
+class SecondPass(OtherRecipe):
     """The full pipeline with another alpha' and beta', on the source's generator; measures image quality, too."""
 
     kind = "second_pass"
@@ -141,9 +208,9 @@ class SecondPass(Rehidden):
         return {"generator_file": generator, "second_alpha": self.alpha, "second_beta": self.beta}
 
     def work(self) -> dict[str, Any]:
-        if self.is_void:
-            return {}
         done = super().work()
+        if self.is_void:
+            return done
         path = self.folder / "quality.json"
         second = {"second_alpha": self.alpha, "second_beta": self.beta}
         measure(self.source, self.source.hospital, output_file=path, **second)
@@ -151,14 +218,17 @@ class SecondPass(Rehidden):
 
 
 def studies(found: Sequence[Source], sweep: bool) -> Iterator[Job]:
-    """The paper's loss and the stronger second pass on every set's first run, and the sweep where asked for.
+    """Other lambdas and the stronger second pass on every set's first run, and the sweep where asked for.
 
     Args:
         found: the grid's sources.
         sweep: also every alpha and beta on :data:`SWEPT`.
     """
     first = [source for source in found if source.run == 0]
-    yield from (PaperLoss(source) for source in first)
+    for weight in LAMBDAS:
+        for source in first:
+            yield OtherLambda(source, weight)
+            yield from (LambdaCell(source, weight, arm) for arm in GENERATED)
     yield from (SecondPass(source, *STRONG) for source in first)
     if sweep:
         swept = [source for source in first if source.name in SWEPT]
