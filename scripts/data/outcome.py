@@ -67,8 +67,8 @@ def read_outcome(predictions: str | Path, linkage: str | Path, class_names: Sequ
 
 
 def outcome_of(job: Job) -> Outcome | None:
-    """What a finished job predicted; None for one that predicts nothing, or had no generator to predict with."""
-    if isinstance(job, OfSource) and job.is_void:
+    """What a finished job predicted; None for one that predicts nothing, or had no images to predict from."""
+    if "refused" in job.done or (isinstance(job, OfSource) and job.is_void):
         return None
     if isinstance(job, Cell):
         # Rows and patients are the cohort's, whichever release's linkage names them; ids are the release's own.

@@ -15,7 +15,7 @@ from fesf.scripts.data.results import SHOWN, Results, SetResult, differences
 from fesf.scripts.data.studies import ALPHAS, BETAS, GENERATED, STRONG
 from fesf.scripts.engines.metrics import METRICS
 
-COLUMNS = ("set", "network", "arm", "content_weight", "run", "n_test", *METRICS, "clipped_share", "commit")
+COLUMNS = ("set", "network", "arm", "run", "n_test", *METRICS, "clipped_share", "commit")
 QUALITY_COLUMNS = (
     "set",
     "run",
@@ -52,22 +52,19 @@ def _lines(item: SetResult) -> Iterator[dict[str, Any]]:
     sources = item.figures
     for network, runs in item.networks.items():
         for run, arms in runs:
-            shares, made_at = sources[run]["clipped_share"], sources[run]["commit"]
-            own = f"{item.sources[0].content_weight:g}"
-            weights = dict.fromkeys(GENERATED, own)
-            found = [(arm, weights.get(arm, ""), arms[arm], shares.get(arm), made_at) for arm in ARMS]
+            shares = sources[run]["clipped_share"]
+            found = [(arm, arms[arm], shares.get(arm), sources[run]["commit"]) for arm in ARMS]
             if network == CNN and run in item.second_pass:
                 outcome, done = item.second_pass[run]
-                found.append((SECOND_PASS, own, outcome, done["clipped_share"], done["commit"]))
+                found.append((SECOND_PASS, outcome, done["clipped_share"], done["commit"]))
             if network == CNN and run == 0:
                 found += [
-                    (arm, f"{weight:g}", outcome, None, done["commit"])
+                    (f"{arm}_lambda_{weight:g}", outcome, None, done["commit"])
                     for weight, done in item.lambdas.items()
                     for arm, outcome in item.lambda_arms.get(weight, {}).items()
                 ]
-            for arm, weight, outcome, share, commit in found:
-                line = {"set": item.name, "network": network, "arm": arm, "content_weight": weight, "run": run}
-                line |= {"n_test": len(outcome.rows)}
+            for arm, outcome, share, commit in found:
+                line = {"set": item.name, "network": network, "arm": arm, "run": run, "n_test": len(outcome.rows)}
                 line |= {metric: _number(float(value[0])) for metric, value in outcome.metrics().items()}
                 yield line | {"clipped_share": "" if share is None else f"{share:.4f}", "commit": commit}
 
@@ -158,7 +155,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _refused(refused: Mapping[str, str]) -> Iterator[str]:
     if refused:
-        yield "Generators that were refused on validation patients; what needs them has no figures below:"
+        yield "Generators and images that were refused; what needs them has no figures below:"
         yield "\n".join(f"- `{title}`: {why}" for title, why in refused.items())
 
 
@@ -220,8 +217,8 @@ def _lambdas(sets: Sequence[SetResult]) -> Iterator[str]:
                     met.append(f"{item.name}, {STAGES[arm]} images, lambda {weight:g}")
             rows.append([item.name, f"{weight:g}", *closed, *values, *losses])
     yield (
-        "The same hosts, splits and seed, another weight of the content term (0 is the paper's loss); dashes stand for a"
-        f" generator that was refused. Both halves of the goal together are met by: {'; '.join(met) or 'none'}."
+        "The same hosts, splits and seed, another weight of the content term (0 is the paper's loss); dashes stand for"
+        f" what was refused. Both halves of the goal together are met by: {'; '.join(met) or 'none'}."
     )
     heads = [f"gap closed, {STAGES[arm]}, {name}" for arm in GENERATED for name in ("MMD", "Fréchet")]
     heads += [f"AUC, {TITLES[arm]}" for arm in GENERATED] + [f"{TITLES[arm]} less IHM" for arm in GENERATED]

@@ -21,6 +21,8 @@ from fesf.scripts.data.grid import (
     train_generator,
     training_ids,
 )
+from fesf.scripts.data.phase import PhaseCheckError
+from fesf.scripts.engines.errors import first_cause
 
 ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
 LAMBDAS = (0.0, 80.0)
@@ -143,6 +145,16 @@ class LambdaCell(Rehidden):
     @property
     def is_void(self) -> bool:
         return super().is_void or "refused" in self.before.done
+
+    def work(self) -> dict[str, Any]:
+        """As any; also tells where the phase check refuses what the generator makes: a finding of the grid, too."""
+        try:
+            return super().work()
+        except Exception as error:
+            cause = first_cause(error)
+            if not isinstance(cause, PhaseCheckError):
+                raise
+            return {"refused": str(cause)}
 
     @property
     def settings(self) -> list[Any]:

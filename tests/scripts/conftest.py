@@ -19,7 +19,7 @@ from fesf.scripts.data import grid
 from fesf.scripts.data.grid import CNN, DEMO, Cell, Job, Source, cells
 from fesf.scripts.data.run_folder import RunFolder
 from fesf.scripts.data.steps import Runner, Step
-from fesf.scripts.data.studies import PaperLoss, Rehidden, SecondPass, SweepPoint
+from fesf.scripts.data.studies import GENERATED, LambdaCell, OtherLambda, Rehidden, SecondPass, SweepPoint
 
 ENHANCE = ("epochs=2", "iterations=20", "averaging=0.2", "learning_rate=0.002", "image_limit=60", "sheet_interval=2")
 ENHANCE += ("content_weight=2",)
@@ -76,7 +76,8 @@ def tiny_grid(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
     training_ids = {"epochs": 2, "iterations": 20, "batch_size": 4, "averaging": 0.4, "learning_rate": 0.003}
     training_ids |= {"image_limit": 40, "tensorboard": False, "content_weight": 2.0}
     source = Source(DEMO, 0, "", str(tmp_path_factory.mktemp("grid") / "work" / "quick"), quick=True)
-    jobs: list[Job] = [source, *cells([source], [CNN]), PaperLoss(source)]
+    jobs: list[Job] = [source, *cells([source], [CNN]), OtherLambda(source, 0.0)]
+    jobs += [LambdaCell(source, 0.0, arm) for arm in GENERATED]
     jobs += [SecondPass(source, 0.1, 0.5), SweepPoint(source, 0.1, 0.5)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grid, "make_demo", functools.partial(make_demo, patients=30, hosts=12))
@@ -124,7 +125,7 @@ def leave(job: Job, scores: Sequence[float] | None = None, **done: Any) -> None:
         done = {"quality": made_up_quality(), "distance": {}} | done
         for arm in shares:
             leave_linkage(job.linkage(arm), arm)
-    elif isinstance(job, PaperLoss):
+    elif isinstance(job, OtherLambda):
         done = {"quality": made_up_quality(0.25), "distance": {}} | done
     elif isinstance(job, Cell | Rehidden):
         arm = job.arm if isinstance(job, Cell) else "again"

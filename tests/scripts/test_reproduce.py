@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from fesf.scripts import reproduce
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, NETWORKS, Cell, Job, Source
 from fesf.scripts.data.public_sets import SETS
-from fesf.scripts.data.studies import ALPHAS, BETAS, PaperLoss, SecondPass, SweepPoint
+from fesf.scripts.data.studies import ALPHAS, BETAS, LAMBDAS, LambdaCell, OtherLambda, SecondPass, SweepPoint
 from fesf.scripts.reproduce import chosen, command, main, plan
 
 from .conftest import leave
@@ -41,16 +41,20 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_the_plan_holds_every_job_once_after_its_needs(shared: Path) -> None:
     jobs = plan(shared, Path("work"), [DEMO, *SETS], NETWORKS, quick=False, sweep=True)
     assert len({job.title for job in jobs}) == len({job.folder for job in jobs}) == len(jobs)
-    kinds = (Source, Cell, PaperLoss, SecondPass, SweepPoint)
+    kinds = (Source, Cell, OtherLambda, LambdaCell, SecondPass, SweepPoint)
     counts = {kind: sum(isinstance(job, kind) for job in jobs) for kind in kinds}
     runs, sets = 3 + 5 + 5 + 3 + 3, 5
     cells = runs * len(ARMS) + sets * (len(NETWORKS) - 1) * len(ARMS)
     points = 2 * len(ALPHAS) * len(BETAS)
-    assert counts == {Source: runs, Cell: cells, PaperLoss: sets, SecondPass: sets, SweepPoint: points}
+    lambdas = len(LAMBDAS) * sets
+    others = {OtherLambda: lambdas, LambdaCell: 2 * lambdas, SecondPass: sets, SweepPoint: points}
+    assert counts == {Source: runs, Cell: cells} | others
     for number, job in enumerate(jobs):
         assert set(job.after) <= set(jobs[:number]), job.title
     assert {job.source.name for job in jobs if isinstance(job, SweepPoint)} == {DEMO, "us_breastmnist"}
-    assert {job.source.run for job in jobs if isinstance(job, SweepPoint | PaperLoss | SecondPass)} == {0}
+    assert {job.source.run for job in jobs if isinstance(job, SweepPoint | OtherLambda | LambdaCell | SecondPass)} == {
+        0
+    }
     assert str(jobs[0].folder) == "work/full/demo/0"
 
 
@@ -61,7 +65,7 @@ def test_the_plan_does_whole_rows_first(shared: Path) -> None:
     assert [job.title for job in jobs[:25]] == [f"{name}/0/{part}" for name in (DEMO, *SETS) for part in row]
     assert jobs[25].title == "demo/1/source"
     rest = [job.title for job in jobs[19 * 5 :]]
-    kinds = ["paper_loss"] * 5 + ["second_pass"] * 5 + ["sweep"] * 30 + ["vit"] * 20
+    kinds = ["lambda"] * 30 + ["second_pass"] * 5 + ["sweep"] * 30 + ["vit"] * 20
     assert [title.split("/")[2] for title in rest] == kinds
 
 
@@ -69,7 +73,7 @@ def test_without_sweep_and_with_some_networks(shared: Path) -> None:
     jobs = plan(shared, Path("work"), ["us_breastmnist"], ["vit"], quick=False, sweep=False)
     assert [job.title.split("/", 1)[1] for job in jobs] == [
         *(f"{run}/source" for run in range(3)),
-        "0/paper_loss",
+        *(f"0/lambda/{weight}/{part}" for weight in (0, 80) for part in ("generator", "iqem", "full")),
         "0/second_pass/0.25/1.0",
         *(f"0/vit/{arm}" for arm in ARMS),
     ]
@@ -81,12 +85,15 @@ def test_quick_is_one_run_in_a_folder_of_its_own(shared: Path) -> None:
     assert all(Path("work/quick") in job.folder.parents for job in quick)
 
 
+CHOSEN = ("source", "lambda/80/generator", "lambda/80/full", "sweep/0.1/0.5")
+
+
 @pytest.mark.parametrize(
     ("patterns", "expected"),
     [
         (["demo/1/cnn/full"], ["demo/1/source", "demo/1/cnn/full"]),
         (["demo/*/cnn/ihm"], [f"demo/{run}/{part}" for run in range(3) for part in ("source", "cnn/ihm")]),
-        (["*/paper_loss", "demo/0/sweep/0.1/0.5"], ["demo/0/source", "demo/0/paper_loss", "demo/0/sweep/0.1/0.5"]),
+        (["*/80/full", "demo/0/sweep/0.1/0.5"], [f"demo/0/{part}" for part in CHOSEN]),
         (["demo/0/*/plaintext"], ["demo/0/source", "demo/0/cnn/plaintext", "demo/0/vit/plaintext"]),
         (["*/source"], ["demo/0/source", "demo/1/source", "demo/2/source"]),
         (["none"], []),
@@ -129,15 +136,18 @@ def written(tiny_grid: list[Job], tmp_path_factory: pytest.TempPathFactory) -> t
 
 def arguments_of(grid: list[Job], out: Path) -> list[str]:
     assert isinstance(grid[0], Source)
-    only = ["demo/0/cnn/*", "*/paper_loss", "demo/0/sweep/0.1/0.5"]
+    only = ["demo/0/cnn/*", "*/lambda/0/*", "demo/0/sweep/0.1/0.5"]
     work = Path(grid[0].root).parent
     places = ["--work", str(work), "--out", str(out)]
     return [*places, "--sets", DEMO, "--quick", "--sweep", "--no-tracking", "--only", *only]
 
 
 def test_tables_hold_what_each_arms_predictions_give(tiny_grid: list[Job], written: tuple[Path, str]) -> None:
-    lines = {line["arm"]: line for line in table(written[0] / "results.csv")}
+    found = table(written[0] / "results.csv")
+    lines = {line["arm"]: line for line in found[: len(ARMS)]}
     assert list(lines) == list(ARMS)
+    hidden = [job.arm for job in tiny_grid if isinstance(job, LambdaCell) and "refused" not in job.done]
+    assert [line["arm"] for line in found[len(ARMS) :]] == [f"{arm}_lambda_0" for arm in hidden]
     for job in tiny_grid:
         if isinstance(job, Cell):
             rows = table(job.predictions)
@@ -146,7 +156,7 @@ def test_tables_hold_what_each_arms_predictions_give(tiny_grid: list[Job], writt
             assert lines[job.arm]["n_test"] == str(len(rows))
     quality = table(written[0] / "quality.csv")
     assert len(quality) == 2 * 6  # its own lambda, and 0
-    source, paper = (job.done["quality"] for job in tiny_grid if isinstance(job, Source | PaperLoss))
+    source, paper = (job.done["quality"] for job in tiny_grid if isinstance(job, Source | OtherLambda))
     for line, figures in zip(quality, [source] * 6 + [paper] * 6, strict=True):
         assert line["mmd"] == f"{figures['distance'][line['stage']]['mmd']:.4f}"
     assert {float(line["content_weight"]) for line in quality[6:]} == {0.0}
@@ -159,7 +169,7 @@ def test_the_page_and_the_pictures_are_written(written: tuple[Path, str]) -> Non
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in out.iterdir())
     page = (out / "results.md").read_text()
     assert printed.rstrip() == page.rstrip()
-    assert "from 7 of 7 jobs" in page
+    assert "from 9 of 9 jobs" in page
     assert "nan" not in page.lower()
     assert str(out) not in page
     heights = {name: np.asarray(Image.open(out / name)).shape[:2] for name in names if name.endswith("png")}
@@ -249,14 +259,14 @@ def test_main_runs_the_chosen_jobs_and_tracks_them(
 def test_failures_are_listed_and_what_is_done_is_written_all_the_same(
     tmp_path: Path, faked: Faked, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    faked("demo/1/cnn/full", "demo/0/paper_loss")
+    faked("demo/1/cnn/full", "demo/0/second_pass/0.25/1.0")
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "docs"), "--no-tracking"]
     assert main([*places, "--sets", DEMO, "--networks", CNN]) == 1
     captured = capsys.readouterr()
-    assert captured.err == "error: demo/1/cnn/full: bad luck\nerror: demo/0/paper_loss: bad luck\n"
-    assert [line["run"] for line in table(tmp_path / "docs" / "results.csv")] == ["0"] * 5 + ["2"] * 4
+    assert captured.err == "error: demo/1/cnn/full: bad luck\nerror: demo/0/second_pass/0.25/1.0: bad luck\n"
+    assert [line["run"] for line in table(tmp_path / "docs" / "results.csv")] == ["0"] * 8 + ["2"] * 4
     assert {line["run"] for line in table(tmp_path / "docs" / "quality.csv")} == {"0", "1", "2"}
-    assert "from 15 of 17 jobs" in (tmp_path / "docs" / "results.md").read_text()
+    assert "from 20 of 22 jobs" in (tmp_path / "docs" / "results.md").read_text()
     assert "| demo | 2 seeds | 24 |" in captured.out
 
 
@@ -276,7 +286,7 @@ def test_another_machine_goes_on_from_the_records(
     (tmp_path / "docs" / "figure3.png").write_bytes(b"of before")
     before = {name: (tmp_path / "docs" / name).read_bytes() for name in ("results.csv", "quality.csv")}
     assert main([*given, "--work", str(tmp_path / "two"), "--out", str(tmp_path / "docs")]) == 0
-    assert len(known) == 12  # two sources, four arms each, the paper's loss, a second pass
+    assert len(known) == 17  # two sources, four arms each, two lambdas of three jobs each, a second pass
     assert {name: (tmp_path / "docs" / name).read_bytes() for name in before} == before
     assert (tmp_path / "docs" / "figure3.png").read_bytes() == b"of before"
     assert "figure3.png is not drawn: the images of some sets lie on another machine." in capsys.readouterr().err
@@ -352,7 +362,7 @@ def test_quick_takes_the_small_network_unless_others_are_named(tmp_path: Path, f
     for words, networks in (([], {CNN}), (["--networks", CNN, "vit"], {CNN, "vit"})):
         asked = faked()
         assert main([*places, "--quick", *words]) == 0
-        assert {title.split("/")[2] for title in asked[1:]} - {"source", "paper_loss", "second_pass"} == networks
+        assert {title.split("/")[2] for title in asked[1:]} - {"source", "lambda", "second_pass"} == networks
 
 
 def test_without_arguments_it_takes_the_command_lines(

@@ -34,7 +34,7 @@ from fesf.scripts.data.grid import (
 from fesf.scripts.data.provenance import machine_name
 from fesf.scripts.data.public_sets import SETS
 from fesf.scripts.data.results import collect
-from fesf.scripts.data.studies import PaperLoss, SecondPass, SweepPoint
+from fesf.scripts.data.studies import LambdaCell, OtherLambda, SecondPass, SweepPoint
 from fesf.scripts.engines.best_generator import BestGenerator
 from fesf.transforms.functional import half_widths
 
@@ -42,7 +42,8 @@ from .conftest import Call
 
 SOURCE = Source(DEMO, 0, "", "root")
 FULL, PLAIN = Cell(SOURCE, CNN, "full"), Cell(SOURCE, CNN, "plaintext")
-PAPER, POINT, SECOND = PaperLoss(SOURCE), SweepPoint(SOURCE, 0.25, 1.0), SecondPass(SOURCE, 0.25, 1.0)
+ARM = LambdaCell(SOURCE, 0.0, "full")
+PAPER, POINT, SECOND = OtherLambda(SOURCE, 0.0), SweepPoint(SOURCE, 0.25, 1.0), SecondPass(SOURCE, 0.25, 1.0)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -56,27 +57,30 @@ def test_titles_and_folders() -> None:
         SOURCE: ("demo/0/source", "root/demo/0"),
         FULL: ("demo/0/cnn/full", "root/demo/0/cnn/full"),
         densenet: ("demo/2/densenet121/iqem", "root/demo/2/densenet121/iqem"),
-        PAPER: ("demo/0/paper_loss", "root/demo/0/paper_loss"),
+        PAPER: ("demo/0/lambda/0/generator", "root/demo/0/lambda/0"),
+        ARM: ("demo/0/lambda/0/full", "root/demo/0/lambda/0-full"),
         POINT: ("demo/0/sweep/0.25/1.0", "root/demo/0/sweep/0.25-1.0"),
         SECOND: ("demo/0/second_pass/0.25/1.0", "root/demo/0/second_pass/0.25-1.0"),
     }
     assert {job: (job.title, str(job.folder)) for job in jobs} == jobs
-    assert [job.after for job in jobs] == [(), (SOURCE,), (replace(SOURCE, run=2),), *[(SOURCE,)] * 3]
+    needs = [(), (SOURCE,), (replace(SOURCE, run=2),), (SOURCE,), (SOURCE, PAPER), (SOURCE,), (SOURCE,)]
+    assert [job.after for job in jobs] == needs
 
 
 def test_keys_change_with_every_setting_and_not_with_places() -> None:
-    jobs: list[Job] = [SOURCE, PLAIN, FULL, PAPER, POINT, SECOND]
+    jobs: list[Job] = [SOURCE, PLAIN, FULL, PAPER, ARM, POINT, SECOND]
     for source in (replace(SOURCE, run=1), replace(SOURCE, quick=True), replace(SOURCE, name="us_breastmnist")):
-        jobs += [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), PaperLoss(source)]
-        jobs += [SweepPoint(source, 0.25, 1.0), SecondPass(source, 0.25, 1.0)]
+        jobs += [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), OtherLambda(source, 0.0)]
+        jobs += [LambdaCell(source, 0.0, "full"), SweepPoint(source, 0.25, 1.0), SecondPass(source, 0.25, 1.0)]
     jobs += [Cell(SOURCE, CNN, "ihm"), Cell(SOURCE, CNN, "iqem"), Cell(SOURCE, "vit", "full")]
+    jobs += [replace(PAPER, weight=80.0), replace(ARM, weight=80.0), replace(ARM, arm="iqem")]
     jobs += [replace(study, **other) for study in (POINT, SECOND) for other in ({"alpha": 0.1}, {"beta": 0.5})]
     keys = [job.key for job in jobs]
     assert len(set(keys)) == len(keys)
     assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in keys)
     moved = replace(SOURCE, data="elsewhere", root="another")
     assert moved.key == SOURCE.key
-    for job in (PLAIN, FULL, PAPER, POINT, SECOND):
+    for job in (PLAIN, FULL, PAPER, ARM, POINT, SECOND):
         assert replace(job, source=moved).key == job.key
 
 
@@ -100,14 +104,14 @@ def test_the_epochs_of_other_networks_are_in_the_key(monkeypatch: pytest.MonkeyP
 
 def test_keys_change_with_the_text_of_each_config_that_is_read(rewrite: Callable[[str], None]) -> None:
     vit = Cell(SOURCE, "vit", "plaintext")
-    jobs = (SOURCE, PLAIN, FULL, PAPER, POINT, SECOND, vit)
+    jobs = (SOURCE, PLAIN, FULL, PAPER, ARM, POINT, SECOND, vit)
     before = [job.key for job in jobs]
     changed = {
-        "enhance": {SOURCE, FULL, PAPER, SECOND},  # full: through its source; the plaintext arm reads no generator
-        "hide": {SOURCE, FULL, PAPER, POINT, SECOND},
-        "quality": {SOURCE, FULL, PAPER, SECOND},
-        "train": {PLAIN, FULL, POINT, SECOND, vit},
-        "evaluate": {PLAIN, FULL, POINT, SECOND, vit},
+        "enhance": {SOURCE, FULL, PAPER, ARM, SECOND},  # full: through its source; the plaintext arm reads no generator
+        "hide": {SOURCE, FULL, PAPER, ARM, POINT, SECOND},
+        "quality": {SOURCE, FULL, PAPER, ARM, SECOND},
+        "train": {PLAIN, FULL, ARM, POINT, SECOND, vit},
+        "evaluate": {PLAIN, FULL, ARM, POINT, SECOND, vit},
         "plaintext": {PLAIN, vit},
         "networks/vit": {vit},
         "inference": set(),
@@ -291,8 +295,12 @@ def test_a_refused_generator_is_a_finding_and_its_cells_are_void(
     (source.folder / "done.json").unlink()
     source.execute()
     monkeypatch.setattr(grid, "run_bundle", refuse)
-    PaperLoss(source).execute()
-    assert PaperLoss(source).done["refused"].startswith(why)
+    OtherLambda(source, 0.0).execute()
+    assert OtherLambda(source, 0.0).done["refused"].startswith(why)
+    arm = LambdaCell(source, 0.0, "full")
+    calls.clear()
+    arm.execute()
+    assert (set(arm.done), calls) == ({"key", "commit", "machine"}, [])
 
 
 def test_other_errors_of_training_are_errors(
@@ -383,7 +391,7 @@ def test_a_real_grid_leaves_every_jobs_files(tiny_grid: list[Job]) -> None:
 
 def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
     results = collect(tiny_grid)
-    assert (results.done, results.planned, len(results.commits)) == (8, 8, 1)
+    assert (results.done, results.planned, len(results.commits)) == (10, 10, 1)
     (item,) = results.sets
     assert item.majority_accuracy >= 0.5
     ((run, arms),) = item.networks[CNN]
@@ -397,8 +405,10 @@ def test_a_real_grid_is_collected(tiny_grid: list[Job]) -> None:
             assert cell.metrics()["auc"] == pytest.approx(auc, abs=1e-6)
             assert arms[cell.arm].rows == arms["plaintext"].rows
             assert arms[cell.arm].groups == arms["plaintext"].groups
-    assert item.paper_loss is not None
-    assert item.paper_loss["quality"]["images"] == len(arms["plaintext"].rows)
+    assert item.lambdas[0.0]["quality"]["images"] == len(arms["plaintext"].rows)
+    hidden = {job.arm for job in tiny_grid if isinstance(job, LambdaCell) and "refused" not in job.done}
+    assert set(item.lambda_arms[0.0]) == hidden
+    assert {tuple(found.rows) for found in item.lambda_arms[0.0].values()} == {tuple(arms["plaintext"].rows)}
     assert list(item.sweep) == [(0.1, 0.5)]
     assert item.sweep[0.1, 0.5].rows == arms["plaintext"].rows
     source, point = tiny_grid[0], tiny_grid[-1]  # alpha 0.1 and beta 0.5 are hide.json's own: the IHM arm's images

@@ -9,7 +9,7 @@ import pytest
 
 from fesf.scripts.data.grid import CNN, DEMO, Cell, Source
 from fesf.scripts.data.outcome import outcome_of, read_outcome
-from fesf.scripts.data.studies import PaperLoss, SweepPoint
+from fesf.scripts.data.studies import OtherLambda, SweepPoint
 
 from ..conftest import ROWS, leave
 
@@ -42,7 +42,7 @@ def test_columns_follow_the_names_not_the_files_order(tmp_path: Path) -> None:
 
 def test_only_what_predicts_has_an_outcome(tmp_path: Path) -> None:
     source = Source(DEMO, 0, "", str(tmp_path))
-    cell, point, paper = Cell(source, CNN, "iqem"), SweepPoint(source, 0.1, 0.5), PaperLoss(source)
+    cell, point, paper = Cell(source, CNN, "iqem"), SweepPoint(source, 0.1, 0.5), OtherLambda(source, 0.0)
     scores = np.linspace(0.05, 0.95, len(ROWS)).tolist()
     for job in (source, cell, point, paper):
         leave(job, scores)

@@ -11,7 +11,7 @@ import pytest
 
 from fesf.scripts.data.grid import CNN, DEMO, Cell, Job, Source
 from fesf.scripts.data.records import Records
-from fesf.scripts.data.studies import PaperLoss, SecondPass, SweepPoint
+from fesf.scripts.data.studies import OtherLambda, SecondPass, SweepPoint
 
 from ..conftest import ROWS, leave
 
@@ -19,7 +19,7 @@ from ..conftest import ROWS, leave
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     source = Source(DEMO, 0, "", str(tmp_path / "work"))
-    made: list[Job] = [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), PaperLoss(source)]
+    made: list[Job] = [source, Cell(source, CNN, "plaintext"), Cell(source, CNN, "full"), OtherLambda(source, 0.0)]
     made += [SecondPass(source, 0.25, 1.0), SweepPoint(source, 0.1, 0.5)]
     for number, job in enumerate(made):
         leave(job, np.random.default_rng(number).uniform(size=len(ROWS)).round(6).tolist())

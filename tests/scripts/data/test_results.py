@@ -14,7 +14,7 @@ from fesf.scripts.data.outcome import Outcome
 from fesf.scripts.data.records import Records
 from fesf.scripts.data.results import Results, SetResult, collect, paired_difference
 from fesf.scripts.data.results_page import write_quality, write_table
-from fesf.scripts.data.studies import PaperLoss, SweepPoint
+from fesf.scripts.data.studies import GENERATED, LambdaCell, OtherLambda, SweepPoint
 
 from ..conftest import ROWS, leave
 
@@ -121,8 +121,9 @@ def test_arms_on_different_rows_are_refused() -> None:
 def grid_of(root: Path, runs: int = 2, networks: tuple[str, ...] = (CNN,)) -> list[Job]:
     """Jobs of the demo, without files."""
     found = [Source(DEMO, run, "", str(root)) for run in range(runs)]
-    paper, points = PaperLoss(found[0]), [SweepPoint(found[0], 0.1, beta) for beta in (0.25, 0.5)]
-    return [*found, *cells(found, networks), paper, *points]
+    again: list[Job] = [OtherLambda(found[0], 0.0), *(LambdaCell(found[0], 0.0, arm) for arm in GENERATED)]
+    again += [SweepPoint(found[0], 0.1, beta) for beta in (0.25, 0.5)]
+    return [*found, *cells(found, networks), *again]
 
 
 def scores_of(seed: int) -> list[float]:
@@ -153,8 +154,11 @@ def test_collect_reads_every_arm_of_every_run(tmp_path: Path) -> None:
     gap = np.subtract(item.values(CNN, "full", "auc"), item.values(CNN, "ihm", "auc")).mean()
     assert item.difference(CNN, "ihm", "full")["auc"]["value"] == pytest.approx(gap)
     assert item.majority_accuracy == 0.5
-    assert item.paper_loss is not None
-    assert item.paper_loss["quality"]["gap_closed"]["enhanced"]["mmd"] == 0.25
+    assert item.lambdas[0.0]["quality"]["gap_closed"]["enhanced"]["mmd"] == 0.25
+    assert list(item.lambdas) == list(item.lambda_arms) == [0.0]
+    assert {arm: float(found.metrics()["auc"][0]) for arm, found in item.lambda_arms[0.0].items()} == pytest.approx(
+        {job.arm: roc_auc_score(labels, given[job]) for job in jobs if isinstance(job, LambdaCell)}
+    )
     assert {place: float(outcome.metrics()["auc"][0]) for place, outcome in item.sweep.items()} == pytest.approx(
         {(job.alpha, job.beta): roc_auc_score(labels, given[job]) for job in jobs if isinstance(job, SweepPoint)}
     )
@@ -169,15 +173,15 @@ def test_a_run_counts_once_all_four_arms_are_there(tmp_path: Path) -> None:
     jobs = grid_of(tmp_path, runs=3)
     assert collect(jobs).sets == []
     missing = {(1, "iqem"), (2, "plaintext")}
-    for job in jobs[:-3]:
+    for job in jobs[:-5]:
         if not (isinstance(job, Cell) and (job.source.run, job.arm) in missing):
             leave(job)
     results = collect(jobs)
     (item,) = results.sets
-    assert (results.done, results.planned) == (len(jobs) - 3 - len(missing), len(jobs))
+    assert (results.done, results.planned) == (len(jobs) - 5 - len(missing), len(jobs))
     assert [source.run for source in item.sources] == [0, 1, 2]
     assert [run for run, _ in item.networks[CNN]] == [0]
-    assert (item.paper_loss, item.sweep, results.sweep) == (None, {}, [])
+    assert (item.lambdas, item.lambda_arms, item.sweep, results.sweep) == ({}, {}, {}, [])
     for job in jobs:
         if isinstance(job, Cell) and (job.source.run, job.arm) == (1, "iqem"):
             leave(job)
@@ -200,12 +204,13 @@ def test_what_a_refused_generator_should_have_made_has_no_figures(tmp_path: Path
     for job in jobs:
         leave(job)
     leave(jobs[1], refused="no good")
-    leave(next(job for job in jobs if isinstance(job, PaperLoss)), refused="no better")
+    leave(next(job for job in jobs if isinstance(job, OtherLambda)), refused="no better")
     results = collect(jobs)
     (item,) = results.sets
-    assert (item.sources, item.figures, item.paper_loss) == ([jobs[0]], {0: jobs[0].done}, None)
+    assert (item.sources, item.figures, item.lambda_arms) == ([jobs[0]], {0: jobs[0].done}, {})
+    assert item.lambdas[0.0]["refused"] == "no better"
     assert [run for run, _ in item.networks[CNN]] == [0]
-    assert results.refused == {"demo/1/source": "no good", "demo/0/paper_loss": "no better"}
+    assert results.refused == {"demo/1/source": "no good", "demo/0/lambda/0/generator": "no better"}
     assert results.done == len(jobs)
 
 

@@ -17,7 +17,7 @@ from fesf.scripts.data.grid import ARMS, CNN, DEMO, Job, Source, cells
 from fesf.scripts.data.outcome import Outcome
 from fesf.scripts.data.results import Results, SetResult, collect
 from fesf.scripts.data.results_page import COLUMNS, IMAGES, QUALITY_COLUMNS, write_page, write_quality, write_table
-from fesf.scripts.data.studies import ALPHAS, BETAS, PaperLoss, SweepPoint
+from fesf.scripts.data.studies import ALPHAS, BETAS, OtherLambda, SweepPoint
 from fesf.scripts.engines.metrics import METRICS
 
 from ..conftest import leave, made_up_quality
@@ -82,7 +82,9 @@ def tables(text: str) -> dict[str, list[list[str]]]:
 def test_table(tmp_path: Path) -> None:
     item = made(tmp_path)
     lines = list(csv.DictReader(io.StringIO(write_table(results_of(item)).decode())))
-    assert tuple(lines[0]) == COLUMNS == ("set", "network", "arm", "run", "n_test", *METRICS, "clipped_share", "commit")
+    assert tuple(lines[0]) == COLUMNS
+    places = ("set", "network", "arm", "run", "n_test")
+    assert (*places, *METRICS, "clipped_share", "commit") == COLUMNS
     assert [(line["run"], line["arm"]) for line in lines] == [(run, name) for run in "01" for name in ARMS]
     assert {(line["set"], line["network"], line["n_test"], line["commit"]) for line in lines} == {
         ("demo", "cnn", "5", "0123abc")
@@ -105,7 +107,7 @@ def test_an_undefined_figure_is_an_empty_cell(tmp_path: Path) -> None:
 
 
 def test_quality_table(tmp_path: Path) -> None:
-    item = replace(made(tmp_path), paper_loss={"quality": made_up_quality(0.25)})
+    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25), "commit": "0123abc"}})
     content = write_quality(results_of(item)).decode()
     assert "nan" not in content.lower()
     assert "None" not in content
@@ -148,15 +150,16 @@ def test_differences_are_of_each_pair_of_arms(tmp_path: Path) -> None:
         "full less plaintext",
         "IHM + IQEM less IHM",
         "full less IHM",
+        "full less IHM + IQEM",
         "interval over",
     ]
     gap = item.difference(CNN, "ihm", "full")["auc"]
     assert gap["value"] == pytest.approx(-1 / 12)
     assert row[1] == row[2] == row[4] == "+0.000 [+0.000, +0.000]"
-    assert row[3] == row[5] == f"-0.083 [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-    assert row[6] == "patients"
+    assert row[3] == row[5] == row[6] == f"-0.083 [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+    assert row[7] == "patients"
     images = replace(item, name="us_breastmnist")
-    assert tables(page(results_of(images)))["AUC, small CNN 2"][1][6] == "images"
+    assert tables(page(results_of(images)))["AUC, small CNN 2"][1][7] == "images"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,7 @@ def test_the_goals_verdict_is_at_the_stated_limits(
 
 
 def test_lambda_zero_has_rows_of_its_own(tmp_path: Path) -> None:
-    item = replace(made(tmp_path), paper_loss={"quality": made_up_quality(0.25)})
+    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25), "commit": "0123abc"}})
     found = tables(page(results_of(item)))
     weight = f"{item.sources[0].content_weight:g}"
     distances = [f"{n / 64:.3f}" for n in range(6)]
@@ -192,6 +195,39 @@ def test_lambda_zero_has_rows_of_its_own(tmp_path: Path) -> None:
     assert found["Fréchet distance"][1][4:] == [*(f"{2.5 * n:.3f}" for n in range(6)), "-0.75", "-0.50"]
     without = tables(page(results_of(made(tmp_path))))
     assert [row[1] for row in without["Squared MMD"][1:]] == [weight]
+
+
+def test_the_goal_at_other_lambdas(tmp_path: Path) -> None:
+    """Lambda 0 keeps the AUC and closes too little; 80 closes enough on the enhanced images and loses nothing there."""
+    both = made_up_quality(1.0)
+    both["gap_closed"] = {"enhanced": {"mmd": 0.5, "frechet": 0.75}, "surrogate": {"mmd": 0.5, "frechet": 0.75}}
+    lambdas = {0.0: {"quality": made_up_quality(0.25), "commit": "a"}, 80.0: {"quality": both, "commit": "b"}}
+    lambdas[160.0] = {"refused": "no good", "commit": "c"}
+    arms = {0.0: {"iqem": arm(RIGHT), "full": arm(RIGHT)}, 80.0: {"iqem": arm(RIGHT), "full": arm(HALF)}}
+    item = replace(made(tmp_path), lambdas=lambdas, lambda_arms=arms)
+    text = page(results_of(item))
+    heads, *rows = tables(text)["The goal at other lambdas, first fold or seed"]
+    assert heads[2:6] == [f"gap closed, {of}, {by}" for of in ("enhanced", "surrogate") for by in ("MMD", "Fréchet")]
+    assert heads[6:] == ["AUC, IHM + IQEM", "AUC, full", "IHM + IQEM less IHM", "full less IHM"]
+    assert [row[1] for row in rows] == ["0", f"{item.sources[0].content_weight:g}", "80", "160"]
+    none = "+0.000 [+0.000, +0.000]"
+    assert rows[0][2:] == ["+0.25", "-0.25", "+0.00", "-0.00", "1.000", "1.000", none, none]
+    assert rows[1][2:8] == ["+0.75", "-0.75", "+0.50", "-0.50", "1.000", "1.000"]  # run 0 alone
+    assert rows[2][2:9] == ["+0.50", "+0.75", "+0.50", "+0.75", "1.000", "0.833", none]
+    assert rows[2][9].startswith("-0.167 [-")
+    assert rows[3][2:] == ["-"] * 8
+    assert "together are met by: demo, enhanced images, lambda 80." in text
+    lines = list(csv.DictReader(io.StringIO(write_table(results_of(item)).decode())))
+    again = [(line["arm"], line["commit"]) for line in lines if line["commit"] in "ab"]
+    assert again == [
+        (f"{name}_lambda_{weight}", by) for weight, by in ((0, "a"), (80, "b")) for name in ("iqem", "full")
+    ]
+    less = replace(item, lambdas={0.0: lambdas[0.0]})
+    assert "together are met by: none." in page(results_of(less))
+    without = page(results_of(made(tmp_path)))
+    assert "other lambdas, first" not in without
+    alone = replace(item, networks={CNN: item.networks[CNN][1:]})  # run 0 is not done
+    assert len(tables(page(results_of(alone)))["The goal at other lambdas, first fold or seed"]) == 1
 
 
 def test_likeness_shows_what_there_is(tmp_path: Path) -> None:
@@ -282,7 +318,7 @@ def test_refused_generators_are_named(tmp_path: Path) -> None:
     assert "refused" not in page(results)
     results.refused.update({"mri_cheng430/2/source": "The generator stayed the identity."})
     assert (
-        "Generators that were refused on validation patients; what needs them has no figures below:\n\n"
+        "Generators and images that were refused; what needs them has no figures below:\n\n"
         "- `mri_cheng430/2/source`: The generator stayed the identity.\n\n## AUC, small CNN"
     ) in page(results)
 
@@ -291,7 +327,7 @@ def test_a_partial_grid_shows_what_is_done_and_no_nan(tmp_path: Path) -> None:
     first, second = (Source(DEMO, run, "", str(tmp_path)) for run in range(2))
     other = Source("us_breastmnist", 0, "", str(tmp_path))
     points = [SweepPoint(other, 0.1, beta) for beta in BETAS]
-    jobs: list[Job] = [first, second, other, *cells([first, second, other], [CNN]), PaperLoss(first), *points]
+    jobs: list[Job] = [first, second, other, *cells([first, second, other], [CNN]), OtherLambda(first, 0.0), *points]
     undone = {job for job in jobs if job.title in ("demo/1/cnn/full", "us_breastmnist/0/cnn/ihm", points[0].title)}
     for job in jobs:
         if job not in undone:
@@ -315,5 +351,5 @@ def test_undefined_figures_are_dashes(tmp_path: Path) -> None:
     assert "nan" not in text.lower()
     found = tables(text)
     assert found["AUC, small CNN"][1][3:7] == ["-"] * 4
-    assert found["AUC, small CNN 2"][1][1:6] == ["-"] * 5
+    assert found["AUC, small CNN 2"][1][1:7] == ["-"] * 6
     assert found["The goal"][1][4] == "-, not met"

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fesf.scripts.data import grid
-from fesf.scripts.data.grid import DEMO, Source
-from fesf.scripts.data.studies import ALPHAS, BETAS, STRONG, PaperLoss, SecondPass, SweepPoint, studies
+from fesf.scripts.data import studies as studies_module
+from fesf.scripts.data.grid import DEMO, Job, Source
+from fesf.scripts.data.outcome import outcome_of
+from fesf.scripts.data.phase import PhaseCheckError
+from fesf.scripts.data.studies import (
+    ALPHAS,
+    BETAS,
+    LAMBDAS,
+    STRONG,
+    LambdaCell,
+    OtherLambda,
+    SecondPass,
+    SweepPoint,
+    studies,
+)
 
 from .conftest import Call
 
 
-def test_every_set_has_the_papers_loss_and_a_stronger_second_pass_once() -> None:
+def test_every_set_has_other_lambdas_and_a_stronger_second_pass_once() -> None:
     found = [Source(name, run, "", "root") for name in (DEMO, "cxr_nih1000", "us_breastmnist") for run in range(2)]
     first = [source for source in found if source.run == 0]
-    always = [*(PaperLoss(source) for source in first), *(SecondPass(source, *STRONG) for source in first)]
+    always: list[Job] = []
+    for weight in LAMBDAS:
+        for source in first:
+            always += [OtherLambda(source, weight), *(LambdaCell(source, weight, arm) for arm in ("iqem", "full"))]
+    always += [SecondPass(source, *STRONG) for source in first]
     assert list(studies(found, sweep=False)) == always
     swept = [source for source in first if source.name != "cxr_nih1000"]
     points = [SweepPoint(source, alpha, beta) for source in swept for alpha in ALPHAS for beta in BETAS]
     assert list(studies(found, sweep=True)) == always + points
 
 
-def test_paper_loss_trains_without_content_term_on_the_same_splits(tmp_path: Path, calls: list[Call]) -> None:
+def test_another_lambda_trains_without_content_term_on_the_same_splits(tmp_path: Path, calls: list[Call]) -> None:
     source = Source(DEMO, 2, "", str(tmp_path))
     source.execute()
     calls.clear()
-    PaperLoss(source).execute()
-    run, hospital = tmp_path / "demo" / "2", tmp_path / "demo" / "2" / "paper_loss" / "hospital"
+    OtherLambda(source, 0.0).execute()
+    run, hospital = tmp_path / "demo" / "2", tmp_path / "demo" / "2" / "lambda" / "0" / "hospital"
     assert [call[:3] for call in calls] == [
         (["enhance"], "training", "train"),
         (["hide", "quality"], "measuring", "infer"),
@@ -36,9 +56,54 @@ def test_paper_loss_trains_without_content_term_on_the_same_splits(tmp_path: Pat
     assert calls[0][3] == source.ids | previous | {"hospital_dir": hospital, "content_weight": 0.0}
     assert calls[1][3]["generator_file"] == hospital / "iqem" / "generator.pt"
     assert calls[1][3]["hospital_dir"] == hospital
-    assert PaperLoss(source).done["quality"] == {"images": 7}
+    assert OtherLambda(source, 0.0).done["quality"] == {"images": 7}
     assert source.content_weight == json.loads((grid.configs_folder() / "enhance.json").read_text())["content_weight"]
     assert source.content_weight > 0
+
+
+@pytest.mark.parametrize(("arm", "stage"), [("iqem", "enhanced"), ("full", "surrogate")])
+def test_an_arm_of_another_lambda_hides_with_its_generator(
+    tmp_path: Path, calls: list[Call], arm: str, stage: str
+) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    source.execute()
+    cell = LambdaCell(source, 80.0, arm)
+    cell.before.execute()
+    calls.clear()
+    cell.execute()
+    run = tmp_path / "demo" / "2"
+    assert [call[:2] for call in calls] == [
+        (["hide"], "hiding"),
+        (["train"], "training"),
+        (["train", "evaluate"], "evaluating"),
+    ]
+    own = {"generator_file": run / "lambda" / "80" / "hospital" / "iqem" / "generator.pt", "stage": stage}
+    own |= {"hospital_dir": cell.folder / "hospital", "store_dir": cell.folder / "store"}
+    own |= {"secret_file": run / "secret", "previous_splits": run / "hospital" / "splits.csv"}
+    assert calls[0][3] == source.ids | own
+    assert calls[1][3]["dataset_dir"] == cell.folder / "store"
+
+
+def test_images_that_the_phase_check_refuses_are_a_finding(
+    tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(DEMO, 2, "", str(tmp_path))
+    source.execute()
+    cell = LambdaCell(source, 0.0, "full")
+    cell.before.execute()
+    causes: list[Exception] = [PhaseCheckError("Row 3: no."), ValueError("Row 4: wrong.")]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Engine stopped.") from causes[0]
+
+    monkeypatch.setattr(studies_module, "run_bundle", refuse)
+    monkeypatch.setattr(studies_module, "first_cause", lambda error: error.__cause__)  # else only those raised in fesf
+    cell.execute()
+    assert cell.done["refused"] == "Row 3: no."
+    assert outcome_of(cell) is None
+    causes.pop(0)
+    with pytest.raises(RuntimeError, match="Engine stopped"):
+        LambdaCell(source, 0.0, "iqem").execute()
 
 
 def test_a_sweep_point_hides_once_with_its_alpha_and_beta(tmp_path: Path, calls: list[Call]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from fesf.scripts.data.grid import ARMS, CNN, DEMO, OTHER_EPOCHS, Cell, Job, Source
-from fesf.scripts.data.studies import PaperLoss, SweepPoint
+from fesf.scripts.data.studies import OtherLambda, SweepPoint
 from fesf.scripts.data.tracking import EXPERIMENT, KEY, PARENT, Tracker
 from fesf.scripts.engines.training_record import COMMIT_TAG, CONFIG, PICTURE, STORE_TAG
 
@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jobs(root: Path) -> list[Job]:
     """Two runs of a set: the small network on two arms of each, another network on the first, and other jobs."""
     first, second = (Source(DEMO, run, "", str(root / "grid")) for run in range(2))
-    made: list[Job] = [first, second, PaperLoss(first), SweepPoint(first, 0.1, 0.5), Cell(first, "vit", "full")]
+    made: list[Job] = [first, second, OtherLambda(first, 0.0), SweepPoint(first, 0.1, 0.5), Cell(first, "vit", "full")]
     made += [Cell(source, CNN, arm) for source in (first, second) for arm in ("plaintext", "full")]
     for job in made:
         leave(job)
