@@ -35,6 +35,8 @@ CNN = "cnn"
 NETWORKS = (CNN, "densenet121", "resnet18", "resnet50", "efficientnet_b0", "seresnet50", "vit")
 OTHER_EPOCHS = 10
 """Epochs of every network but the small CNN, for time: ten times its cost an epoch."""
+UNCROPPED = ("efficientnet_b0", (32, 32))
+"""A network that takes no fewer than 32 pixels, and the image size of which no crop is left."""
 CPU = "$torch.device('cpu')"
 
 
@@ -308,10 +310,12 @@ class Cell(OfSource):
 
     @property
     def training_ids(self) -> dict[str, Any]:
-        """Length of the training; the small CNN takes train.json's own."""
+        """What differs from train.json, which the small CNN takes as it is: length, and crops of plaintexts."""
         if self.source.quick:
             return {"epochs": 2}
-        return {} if self.network == CNN else {"epochs": OTHER_EPOCHS}
+        epochs = {} if self.network == CNN else {"epochs": OTHER_EPOCHS}
+        uncropped = self.arm == "plaintext" and (self.network, self.source.image_size) == UNCROPPED
+        return epochs | ({"crop": 1.0} if uncropped else {})
 
     @property
     def overlays(self) -> list[str]:

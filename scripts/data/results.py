@@ -196,12 +196,16 @@ def collect(jobs: Sequence[Job], records: Records | None = None) -> Results:
                 if set(arms) == set(ARMS):
                     networks.setdefault(network, []).append((source.run, arms))
         lambdas = {job.weight: kept[job].done for job in kept if isinstance(job, OtherLambda) and job.source in found}
-        rehidden = {job: kept[job] for job in kept if isinstance(job, Rehidden) and job.source in found}
+        rehidden = {
+            job: kept[job]
+            for job in kept
+            if isinstance(job, Rehidden) and job.source in found and kept[job].outcome is not None
+        }
         sweep = {(job.alpha, job.beta): it.predicted for job, it in rehidden.items() if isinstance(job, SweepPoint)}
         lambda_arms: dict[float, Arms] = {}
         for job, it in rehidden.items():
-            if isinstance(job, LambdaCell) and it.outcome is not None:
-                lambda_arms.setdefault(job.weight, {})[job.arm] = it.outcome
+            if isinstance(job, LambdaCell):
+                lambda_arms.setdefault(job.weight, {})[job.arm] = it.predicted
         counted = {run for run, _ in networks.get(CNN, [])}
         second = {
             job.source.run: (it.predicted, it.done)

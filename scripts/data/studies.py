@@ -113,7 +113,13 @@ class Rehidden(OfSource):
             shutil.rmtree(place, ignore_errors=True)
         own: dict[str, Any] = {"hospital_dir": hospital, "store_dir": store, **self.recipe}
         own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
-        run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
+        try:
+            run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
+        except Exception as error:
+            cause = first_cause(error)
+            if not isinstance(cause, PhaseCheckError):
+                raise
+            return {"refused": str(cause)}  # a finding of the grid, too
         epochs = {"epochs": 2} if self.source.quick else {}
         train_and_evaluate(self.folder, [], training_ids(self.folder, self.source, {"dataset_dir": store, **epochs}))
         release = json.loads((hospital / "release.json").read_text())
@@ -145,16 +151,6 @@ class LambdaCell(Rehidden):
     @property
     def is_void(self) -> bool:
         return super().is_void or "refused" in self.before.done
-
-    def work(self) -> dict[str, Any]:
-        """As any; also tells where the phase check refuses what the generator makes: a finding of the grid, too."""
-        try:
-            return super().work()
-        except Exception as error:
-            cause = first_cause(error)
-            if not isinstance(cause, PhaseCheckError):
-                raise
-            return {"refused": str(cause)}
 
     @property
     def settings(self) -> list[Any]:
@@ -221,7 +217,7 @@ class SecondPass(OtherRecipe):
 
     def work(self) -> dict[str, Any]:
         done = super().work()
-        if self.is_void:
+        if self.is_void or "refused" in done:
             return done
         path = self.folder / "quality.json"
         second = {"second_alpha": self.alpha, "second_beta": self.beta}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets import EfficientNetBN
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -100,6 +101,20 @@ def test_the_epochs_of_other_networks_are_in_the_key(monkeypatch: pytest.MonkeyP
     before = vit.key, PLAIN.key
     monkeypatch.setattr(grid, "OTHER_EPOCHS", OTHER_EPOCHS + 1)
     assert (vit.key != before[0], PLAIN.key == before[1]) == (True, True)
+
+
+def test_plaintexts_that_efficientnet_could_not_take_are_not_cropped() -> None:
+    small = Source("us_breastmnist", 0, "", "")
+    assert Cell(small, "efficientnet_b0", "plaintext").training_ids == {"epochs": OTHER_EPOCHS, "crop": 1.0}
+    for cell in (Cell(small, "efficientnet_b0", "full"), Cell(small, "vit", "plaintext")):
+        assert cell.training_ids == {"epochs": OTHER_EPOCHS}
+    assert "crop" not in Cell(SOURCE, "efficientnet_b0", "plaintext").training_ids  # 64 pixels
+    crop = json.loads((grid.configs_folder() / "plaintext.json").read_text())["crop"]
+    network = EfficientNetBN("efficientnet-b0", spatial_dims=2, in_channels=1, num_classes=2, pretrained=False).eval()
+    assert crop < 1
+    assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+        network(torch.zeros(1, 1, 31, 31))
 
 
 def test_keys_change_with_the_text_of_each_config_that_is_read(rewrite: Callable[[str], None]) -> None:

@@ -13,6 +13,7 @@ from fesf.scripts.data import studies as studies_module
 from fesf.scripts.data.grid import DEMO, Job, Source
 from fesf.scripts.data.outcome import outcome_of
 from fesf.scripts.data.phase import PhaseCheckError
+from fesf.scripts.data.results import collect
 from fesf.scripts.data.studies import (
     ALPHAS,
     BETAS,
@@ -89,7 +90,7 @@ def test_images_that_the_phase_check_refuses_are_a_finding(
 ) -> None:
     source = Source(DEMO, 2, "", str(tmp_path))
     source.execute()
-    cell = LambdaCell(source, 0.0, "full")
+    cell, second = LambdaCell(source, 0.0, "full"), SecondPass(source, 0.25, 1.0)
     cell.before.execute()
     causes: list[Exception] = [PhaseCheckError("Row 3: no."), ValueError("Row 4: wrong.")]
 
@@ -98,9 +99,12 @@ def test_images_that_the_phase_check_refuses_are_a_finding(
 
     monkeypatch.setattr(studies_module, "run_bundle", refuse)
     monkeypatch.setattr(studies_module, "first_cause", lambda error: error.__cause__)  # else only those raised in fesf
-    cell.execute()
-    assert cell.done["refused"] == "Row 3: no."
-    assert outcome_of(cell) is None
+    for job in (cell, second, SweepPoint(source, 0.1, 0.5)):
+        job.execute()
+        assert job.done["refused"] == "Row 3: no."
+        assert outcome_of(job) is None
+        assert collect([source, job]).sets[0].second_pass == {}
+    assert calls[-1][:2] == (["hide", "quality"], "measuring")  # of before: nothing is measured of what is refused
     causes.pop(0)
     with pytest.raises(RuntimeError, match="Engine stopped"):
         LambdaCell(source, 0.0, "iqem").execute()
