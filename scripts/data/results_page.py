@@ -258,8 +258,8 @@ def _other_networks(sets: Sequence[SetResult]) -> Iterator[str]:
     if rows:
         yield f"## AUC, other networks, first fold or seed, {OTHER_EPOCHS} epochs"
         yield (
-            "One training each, so a figure says little of its network. EfficientNet-B0 takes no fewer than 32 pixels: of"
-            " the sets of that size its plaintexts are not cropped at random."
+            "One training each, so a figure says little of its network. EfficientNet-B0 takes no fewer than 32 pixels:"
+            " of the sets of that size its plaintexts are not cropped at random."
         )
         heads = ["set", "network", *(TITLES[arm] for arm in ARMS)]
         heads += [f"{TITLES[second]} less {TITLES[first]}" for first, second in OTHERS_PAIRS]
