@@ -218,8 +218,9 @@ def _lambdas(sets: Sequence[SetResult]) -> Iterator[str]:
             rows.append([item.name, f"{weight:g}", *closed, *values, *losses])
     yield (
         "The same hosts, splits and seed, another weight of the content term (0 is the paper's loss); dashes stand for"
-        " what was refused. One generator and one training each: the spread over runs above, which no interval here holds,"
-        f" is as wide as most differences. Both halves of the goal together are met by: {'; '.join(met) or 'none'}."
+        " what was refused. One generator and one training each: the spread over runs above, which no interval here"
+        " holds, is as wide as most differences. Both halves of the goal together are met by:"
+        f" {'; '.join(met) or 'none'}."
     )
     heads = [f"gap closed, {STAGES[arm]}, {name}" for arm in GENERATED for name in ("MMD", "Fréchet")]
     heads += [f"AUC, {TITLES[arm]}" for arm in GENERATED] + [f"{TITLES[arm]} less IHM" for arm in GENERATED]
@@ -260,8 +261,8 @@ def _other_networks(sets: Sequence[SetResult]) -> Iterator[str]:
         yield f"## AUC, other networks, first fold or seed, {OTHER_EPOCHS} epochs"
         yield (
             "One training each, so a figure says little of its network; where AUC is near 0.5 on plaintexts, too, it"
-            " has learned nothing in that time. EfficientNet-B0 takes no fewer than 32 pixels: of the sets of that size its"
-            " plaintexts are not cropped at random."
+            " has learned nothing in that time. EfficientNet-B0 takes no fewer than 32 pixels: of the sets of that size"
+            " its plaintexts are not cropped at random."
         )
         heads = ["set", "network", *(TITLES[arm] for arm in ARMS)]
         heads += [f"{TITLES[second]} less {TITLES[first]}" for first, second in OTHERS_PAIRS]
