@@ -20,9 +20,8 @@ from fesf.scripts.audit.run import settings_of
 from fesf.scripts.audit.scene import Scene
 from fesf.scripts.data.cohort import class_names
 from fesf.scripts.data.files import file_sha256, write_atomic
-from fesf.scripts.data.grid import Job, run_bundle
+from fesf.scripts.data.grid import Job, refusal, run_bundle
 from fesf.scripts.data.phase import PhaseCheckError
-from fesf.scripts.engines.errors import first_cause
 
 ATTACKS: dict[str, Attack] = {"reidentification": NearestNeighbour(), "inversion": RidgeInversion()}
 
@@ -162,13 +161,9 @@ class Setting(Trial):
         if sweep.splits:
             ids |= {"previous_splits": sweep.splits}
         found: dict[str, Any] = {"stage": self.stage, "alpha": self.alpha, "beta": self.beta, "plaintext": {}}
-        try:
-            run_bundle(["hide"], "hiding", "infer", **ids)
-        except Exception as error:
-            refused = first_cause(error)
-            if not isinstance(refused, PhaseCheckError):
-                raise
-            return found | {"refused": str(refused)}  # a finding: nobody can publish this
+        refused = refusal(PhaseCheckError, ["hide"], "hiding", "infer", **ids)
+        if refused:
+            return found | {"refused": refused}  # nobody can publish this
         auc = self.train([], dataset_dir=store)
         for part in ("validation", "test"):
             scene = read_scene(sweep.cohort, store, self.hospital, sweep.hosts, section=part)

@@ -50,6 +50,29 @@ def run_bundle(configs: Sequence[str], run_id: str, kind: str = "train", **ids: 
     workflow.finalize()
 
 
+def refusal(kind: type[ValueError], configs: Sequence[str], run_id: str, workflow: str = "train", **ids: Any) -> str:
+    """Run an id of the bundle's configs; returns why it was refused, nothing where it was not: a finding, too.
+
+    Args:
+        kind: error of ours that is such a refusal.
+        configs: see :func:`run_bundle`, as the rest.
+        run_id: the id.
+        workflow: MONAI's type of it.
+        ids: overrides.
+
+    Raises:
+        Exception: whatever else stops it.
+    """
+    try:
+        run_bundle(configs, run_id, workflow, **ids)
+    except Exception as error:
+        cause = first_cause(error)
+        if not isinstance(cause, kind):
+            raise
+        return str(cause)
+    return ""
+
+
 @dataclass(frozen=True)
 class Job:
     """One piece of work in its own folder."""
@@ -240,19 +263,8 @@ class Source(Job):
 
 
 def train_generator(**ids: Any) -> str:
-    """Run ``enhance.json``; returns why the generator is refused, nothing where it is not: a finding of the grid, too.
-
-    Raises:
-        Exception: whatever else stops the training.
-    """
-    try:
-        run_bundle(["enhance"], "training", **ids)
-    except Exception as error:
-        cause = first_cause(error)
-        if not isinstance(cause, RefusedGeneratorError):
-            raise
-        return str(cause)
-    return ""
+    """Run ``enhance.json``; returns why the generator is refused, see :func:`refusal`."""
+    return refusal(RefusedGeneratorError, ["enhance"], "training", **ids)
 
 
 def measure(source: Source, hospital: Path, **second: Any) -> None:

@@ -255,8 +255,8 @@ def _other_networks(sets: Sequence[SetResult]) -> Iterator[str]:
             if network == CNN or network not in item.networks:
                 continue
             values = [_rounded(item.values(network, arm, "auc")[0], 3) for arm in ARMS]
-            differences = [_interval(item.difference(network, *pair)["auc"]) for pair in OTHERS_PAIRS]
-            rows.append([item.name, network, *values, *differences])
+            gaps = [_interval(item.difference(network, *pair)["auc"]) for pair in OTHERS_PAIRS]
+            rows.append([item.name, network, *values, *gaps])
     if rows:
         yield f"## AUC, other networks, first fold or seed, {OTHER_EPOCHS} epochs"
         yield (

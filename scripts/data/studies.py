@@ -16,13 +16,12 @@ from fesf.scripts.data.grid import (
     OfSource,
     Source,
     measure,
-    run_bundle,
+    refusal,
     train_and_evaluate,
     train_generator,
     training_ids,
 )
 from fesf.scripts.data.phase import PhaseCheckError
-from fesf.scripts.engines.errors import first_cause
 
 ALPHAS, BETAS = (0.02, 0.05, 0.1, 0.25, 0.5), (0.25, 0.5, 1.0)
 LAMBDAS = (0.0, 80.0)
@@ -113,13 +112,9 @@ class Rehidden(OfSource):
             shutil.rmtree(place, ignore_errors=True)
         own: dict[str, Any] = {"hospital_dir": hospital, "store_dir": store, **self.recipe}
         own |= {"secret_file": self.source.secret(), "previous_splits": self.source.hospital / "splits.csv"}
-        try:
-            run_bundle(["hide"], "hiding", "infer", **self.source.ids, **own)
-        except Exception as error:
-            cause = first_cause(error)
-            if not isinstance(cause, PhaseCheckError):
-                raise
-            return {"refused": str(cause)}  # a finding of the grid, too
+        refused = refusal(PhaseCheckError, ["hide"], "hiding", "infer", **self.source.ids, **own)
+        if refused:
+            return {"refused": refused}
         epochs = {"epochs": 2} if self.source.quick else {}
         train_and_evaluate(self.folder, [], training_ids(self.folder, self.source, {"dataset_dir": store, **epochs}))
         release = json.loads((hospital / "release.json").read_text())

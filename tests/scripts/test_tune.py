@@ -14,6 +14,7 @@ import pytest
 from fesf.scripts import tune
 from fesf.scripts.audit import settings
 from fesf.scripts.audit.frontier import verdict
+from fesf.scripts.data import grid
 from fesf.scripts.data.linkage import read_linkage
 from tests.conftest import write_png
 from tests.scripts.audit.conftest import bodies
@@ -64,7 +65,8 @@ def test_a_sweep_is_done_once_and_says_what_to_take(
         ran.append(run_id)
         run_bundle(configs, run_id, *rest, **ids)
 
-    monkeypatch.setattr(settings, "run_bundle", counted)
+    for module in (grid, settings):
+        monkeypatch.setattr(module, "run_bundle", counted)
     limits = ["--most-reidentification", "1", "--most-inversion", "0.2"]
     assert tune.main([*arguments, *limits]) == 0
     assert ran.count("hiding") == 2
@@ -154,7 +156,7 @@ def test_a_generator_and_its_splits_go_to_hide(tmp_path: Path, monkeypatch: pyte
         seen.update(ids)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(settings, "run_bundle", stop)
+    monkeypatch.setattr(grid, "run_bundle", stop)
     sweep = settings.Sweep(tmp_path / "c", tmp_path, tmp_path, generator=tmp_path / "g.pt", splits=tmp_path / "s.csv")
     with pytest.raises(KeyboardInterrupt):
         settings.Setting(sweep, "surrogate", 0.1, 0.5).work()

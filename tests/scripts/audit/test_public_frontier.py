@@ -9,6 +9,7 @@ import pytest
 
 from fesf.scripts.audit import public_frontier, settings
 from fesf.scripts.audit.public_frontier import ALPHA, BETA, LIMITS, POINTS, Bound, Tried, frontier_jobs, measurable
+from fesf.scripts.data import grid
 from fesf.scripts.data.grid import Source
 from fesf.scripts.data.run_folder import configs_folder
 
@@ -42,7 +43,7 @@ def test_a_setting_is_hidden_with_the_sources_secret_splits_and_generator(
         seen.update(ids)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(settings, "run_bundle", stop)
+    monkeypatch.setattr(grid, "run_bundle", stop)
     with pytest.raises(KeyboardInterrupt):
         Tried(source, "surrogate", 0.25, 0.5).work()
     place = source.folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fesf.scripts.data import grid, studies
+from fesf.scripts.data import grid
 
 Call = tuple[list[str], str, str, dict[str, Any]]
 
@@ -41,8 +41,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
         out.mkdir(parents=True, exist_ok=True)
         (out / "cohort.csv").write_text("image,label,patient\na.png,x,1\nb.png,y,2\nc.png,z,3\n")
 
-    for module in (grid, studies):
-        monkeypatch.setattr(module, "run_bundle", run_bundle)
+    monkeypatch.setattr(grid, "run_bundle", run_bundle)
     monkeypatch.setattr(grid, "make_demo", make_demo)
     return found
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from fesf.scripts.data import grid
-from fesf.scripts.data import studies as studies_module
 from fesf.scripts.data.grid import DEMO, Job, Source
 from fesf.scripts.data.outcome import outcome_of
 from fesf.scripts.data.phase import PhaseCheckError
@@ -27,6 +26,9 @@ from fesf.scripts.data.studies import (
 )
 
 from .conftest import Call
+
+REHIDDEN = [(["hide"], "hiding"), (["train"], "training"), (["train", "evaluate"], "evaluating")]
+"""What a study runs that hides the cohort in another way."""
 
 
 def test_every_set_has_other_lambdas_and_a_stronger_second_pass_once() -> None:
@@ -73,11 +75,7 @@ def test_an_arm_of_another_lambda_hides_with_its_generator(
     calls.clear()
     cell.execute()
     run = tmp_path / "demo" / "2"
-    assert [call[:2] for call in calls] == [
-        (["hide"], "hiding"),
-        (["train"], "training"),
-        (["train", "evaluate"], "evaluating"),
-    ]
+    assert [call[:2] for call in calls] == REHIDDEN
     own = {"generator_file": run / "lambda" / "80" / "hospital" / "iqem" / "generator.pt", "stage": stage}
     own |= {"hospital_dir": cell.folder / "hospital", "store_dir": cell.folder / "store"}
     own |= {"secret_file": run / "secret", "previous_splits": run / "hospital" / "splits.csv"}
@@ -97,8 +95,8 @@ def test_images_that_the_phase_check_refuses_are_a_finding(
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("Engine stopped.") from causes[0]
 
-    monkeypatch.setattr(studies_module, "run_bundle", refuse)
-    monkeypatch.setattr(studies_module, "first_cause", lambda error: error.__cause__)  # else only those raised in fesf
+    monkeypatch.setattr(grid, "run_bundle", refuse)
+    monkeypatch.setattr(grid, "first_cause", lambda error: error.__cause__)  # else only those raised in fesf
     for job in (cell, second, SweepPoint(source, 0.1, 0.5)):
         job.execute()
         assert job.done["refused"] == "Row 3: no."
@@ -118,11 +116,7 @@ def test_a_sweep_point_hides_once_with_its_alpha_and_beta(tmp_path: Path, calls:
     (point.folder / "store" / "stale").mkdir(parents=True)
     point.execute()
     run = tmp_path / "demo" / "2"
-    assert [call[:2] for call in calls] == [
-        (["hide"], "hiding"),
-        (["train"], "training"),
-        (["train", "evaluate"], "evaluating"),
-    ]
+    assert [call[:2] for call in calls] == REHIDDEN
     own = {"alpha": 0.25, "beta": 1.0, "hospital_dir": point.folder / "hospital", "store_dir": point.folder / "store"}
     own |= {"secret_file": run / "secret", "previous_splits": run / "hospital" / "splits.csv"}
     assert calls[0][3] == source.ids | own  # no generator: one pass
@@ -139,12 +133,7 @@ def test_a_second_pass_takes_the_sources_generator_and_measures(tmp_path: Path, 
     job = SecondPass(source, 0.25, 1.0)
     job.execute()
     run = tmp_path / "demo" / "2"
-    assert [call[:2] for call in calls] == [
-        (["hide"], "hiding"),
-        (["train"], "training"),
-        (["train", "evaluate"], "evaluating"),
-        (["hide", "quality"], "measuring"),
-    ]
+    assert [call[:2] for call in calls] == [*REHIDDEN, (["hide", "quality"], "measuring")]
     second = {"generator_file": run / "hospital" / "iqem" / "generator.pt", "second_alpha": 0.25, "second_beta": 1.0}
     own = {"hospital_dir": job.folder / "hospital", "store_dir": job.folder / "store", "secret_file": run / "secret"}
     assert calls[0][3] == source.ids | second | own | {"previous_splits": run / "hospital" / "splits.csv"}
