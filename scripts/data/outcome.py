@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class Outcome:
         labels: class indices (N,).
         probabilities: (N, C).
         decisions: decided class indices (N,).
+        commit: at which they were made; empty where that is not known.
     """
 
     rows: list[int]
@@ -32,6 +33,7 @@ class Outcome:
     labels: Integers
     probabilities: Floats
     decisions: Integers
+    commit: str = ""
 
     def metrics(self, weights: Floats | None = None) -> dict[str, Floats]:
         """See :func:`fesf.scripts.engines.metrics.compute_metrics`."""
@@ -77,4 +79,5 @@ def outcome_of(job: Job) -> Outcome | None:
         linkage = job.linkage
     else:
         return None
-    return read_outcome(job.predictions, linkage, job.source.done["class_names"])
+    found = read_outcome(job.predictions, linkage, job.source.done["class_names"])
+    return replace(found, commit=job.done["commit"])

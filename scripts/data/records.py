@@ -79,7 +79,7 @@ class Records:
         if path is None or not self.has(job):
             return None
         found = json.loads(path.read_text())
-        return Record(found["done"], None if found["outcome"] is None else _from_lists(found["outcome"]))
+        return Record(found["done"], None if found["outcome"] is None else _from_lists(found))
 
 
 def _as_lists(outcome: Outcome) -> dict[str, Any]:
@@ -92,6 +92,7 @@ def _as_lists(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _from_lists(found: dict[str, Any]) -> Outcome:
+def _from_lists(record: dict[str, Any]) -> Outcome:
+    found = record["outcome"]
     arrays = {name: np.array(found[name]) for name in ("labels", "probabilities", "decisions")}
-    return Outcome(found["rows"], found["groups"], **arrays)
+    return Outcome(found["rows"], found["groups"], **arrays, commit=record["done"]["commit"])

@@ -49,24 +49,23 @@ def write_table(results: Results) -> bytes:
 
 
 def _lines(item: SetResult) -> Iterator[dict[str, Any]]:
-    sources = item.figures
     for network, runs in item.networks.items():
         for run, arms in runs:
-            shares = sources[run]["clipped_share"]
-            found = [(arm, arms[arm], shares.get(arm), sources[run]["commit"]) for arm in ARMS]
+            shares = item.figures[run]["clipped_share"]
+            found = [(arm, arms[arm], shares.get(arm)) for arm in ARMS]
             if network == CNN and run in item.second_pass:
                 outcome, done = item.second_pass[run]
-                found.append((SECOND_PASS, outcome, done["clipped_share"], done["commit"]))
+                found.append((SECOND_PASS, outcome, done["clipped_share"]))
             if network == CNN and run == 0:
                 found += [
-                    (f"{arm}_lambda_{weight:g}", outcome, None, done["commit"])
-                    for weight, done in item.lambdas.items()
-                    for arm, outcome in item.lambda_arms.get(weight, {}).items()
+                    (f"{arm}_lambda_{weight:g}", outcome, None)
+                    for weight, of_arm in item.lambda_arms.items()
+                    for arm, outcome in of_arm.items()
                 ]
-            for arm, outcome, share, commit in found:
+            for arm, outcome, share in found:
                 line = {"set": item.name, "network": network, "arm": arm, "run": run, "n_test": len(outcome.rows)}
                 line |= {metric: _number(float(value[0])) for metric, value in outcome.metrics().items()}
-                yield line | {"clipped_share": "" if share is None else f"{share:.4f}", "commit": commit}
+                yield line | {"clipped_share": "" if share is None else f"{share:.4f}", "commit": outcome.commit}
 
 
 def qualities(item: SetResult) -> Iterator[tuple[int, float, Mapping[str, Any]]]:

@@ -48,6 +48,7 @@ def test_a_record_gives_back_what_the_job_left(jobs: list[Job], tmp_path: Path) 
                 _ = kept.predicted
             continue
         assert (kept.predicted.rows, kept.predicted.groups) == (mine.predicted.rows, mine.predicted.groups)
+        assert kept.predicted.commit == mine.predicted.commit == job.done["commit"]
         for name in ("labels", "probabilities", "decisions"):
             assert np.array_equal(getattr(kept.predicted, name), getattr(mine.predicted, name))
         assert kept.predicted.metrics() == mine.predicted.metrics()

@@ -31,10 +31,10 @@ ORIGIN: dict[str, Any] = {
 }
 
 
-def arm(scores: list[float], first: int = 2, labels: np.ndarray = LABELS) -> Outcome:
+def arm(scores: list[float], first: int = 2, labels: np.ndarray = LABELS, commit: str = "0123abc") -> Outcome:
     p = np.array(scores)
     rows = list(range(first, first + len(labels)))
-    return Outcome(rows, [str(row) for row in rows], labels, np.stack([1 - p, p], 1), (p >= 0.5).astype(int))
+    return Outcome(rows, [str(row) for row in rows], labels, np.stack([1 - p, p], 1), (p >= 0.5).astype(int), commit)
 
 
 # AUC, balanced accuracy: RIGHT 1, 1; HALF 5/6, (2/3 + 1/2) / 2
@@ -107,7 +107,7 @@ def test_an_undefined_figure_is_an_empty_cell(tmp_path: Path) -> None:
 
 
 def test_quality_table(tmp_path: Path) -> None:
-    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25), "commit": "0123abc"}})
+    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25)}})
     content = write_quality(results_of(item)).decode()
     assert "nan" not in content.lower()
     assert "None" not in content
@@ -184,7 +184,7 @@ def test_the_goals_verdict_is_at_the_stated_limits(
 
 
 def test_lambda_zero_has_rows_of_its_own(tmp_path: Path) -> None:
-    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25), "commit": "0123abc"}})
+    item = replace(made(tmp_path), lambdas={0.0: {"quality": made_up_quality(0.25)}})
     found = tables(page(results_of(item)))
     weight = f"{item.sources[0].content_weight:g}"
     distances = [f"{n / 64:.3f}" for n in range(6)]
@@ -201,9 +201,10 @@ def test_the_goal_at_other_lambdas(tmp_path: Path) -> None:
     """Lambda 0 keeps the AUC and closes too little; 80 closes enough on the enhanced images and loses nothing there."""
     both = made_up_quality(1.0)
     both["gap_closed"] = {"enhanced": {"mmd": 0.5, "frechet": 0.75}, "surrogate": {"mmd": 0.5, "frechet": 0.75}}
-    lambdas = {0.0: {"quality": made_up_quality(0.25), "commit": "a"}, 80.0: {"quality": both, "commit": "b"}}
-    lambdas[160.0] = {"refused": "no good", "commit": "c"}
-    arms = {0.0: {"iqem": arm(RIGHT), "full": arm(RIGHT)}, 80.0: {"iqem": arm(RIGHT), "full": arm(HALF)}}
+    lambdas = {0.0: {"quality": made_up_quality(0.25)}, 80.0: {"quality": both}}
+    lambdas[160.0] = {"refused": "no good"}
+    arms = {0.0: dict.fromkeys(("iqem", "full"), arm(RIGHT, commit="a"))}
+    arms[80.0] = {"iqem": arm(RIGHT, commit="b"), "full": arm(HALF, commit="b")}
     item = replace(made(tmp_path), lambdas=lambdas, lambda_arms=arms)
     item.networks[CNN][0][1]["full"] = arm(HALF)  # with our own lambda; IHM is right
     text = page(results_of(item))
@@ -264,7 +265,7 @@ def test_sweep_shows_a_cell_for_each_alpha_and_beta(tmp_path: Path) -> None:
 
 def test_the_stronger_second_pass_stands_beside_each_arm(tmp_path: Path) -> None:
     second = {
-        run: (arm(scores), {"quality": made_up_quality(closed), "clipped_share": 0.75, "commit": "fedcba9"})
+        run: (arm(scores, commit="fedcba9"), {"quality": made_up_quality(closed), "clipped_share": 0.75})
         for run, scores, closed in ((0, HALF, 1), (1, RIGHT, 0.5))
     }
     item = replace(made(tmp_path), second_pass=second)
