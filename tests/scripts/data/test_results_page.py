@@ -299,8 +299,11 @@ def test_other_networks_have_a_table_once_they_are_done(tmp_path: Path) -> None:
     found = tables(page(results_of(item)))["AUC, other networks, first fold or seed, 10 epochs"]
     assert [row[:2] for row in found[1:]] == [["demo", "densenet121"], ["demo", "vit"]]
     assert found[1][2:6] == ["1.000", "0.833", "1.000", "1.000"]
-    assert found[1][7] == "+0.000 [+0.000, +0.000]"
-    assert found[1][8].startswith("+0.167 [+0.000, +0.")
+    less = [f"{name} less plaintext" for name in ("IHM", "IHM + IQEM", "full")]
+    assert found[0][6:] == [*less, "full less IHM"]
+    assert found[1][6].startswith("-0.167 [-0.")
+    assert found[1][7] == found[1][8] == "+0.000 [+0.000, +0.000]"
+    assert found[1][9].startswith("+0.167 [+0.000, +0.")
 
 
 def test_head_says_by_what_from_how_much_and_where(tmp_path: Path) -> None:
